@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""What the guards share: their arguments, the files they read, the way they report.
+
+Each check_*.py exits with 1 and one line per problem (file:line: what, what now), or with 0.
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+
+_TOKEN = re.compile("|".join([
+    r"//[^\n]*",
+    r"/\*.*?\*/",
+    r'R"([^(\s]*)\(.*?\)\1"',
+    r'"(?:\\.|[^"\\\n])*"',
+    r"(?<!\w)'(?:\\.|[^'\\\n])+'",  # a character, not the separator of 1'000
+]), re.DOTALL)
+
+
+def arguments(doc, *flags):
+    """The parsed command line: root (the repository) and the named boolean flags."""
+    parser = argparse.ArgumentParser(description=doc)
+    here = pathlib.Path(__file__).resolve().parent.parent
+    parser.add_argument("--root", type=pathlib.Path, default=here, help="the repository to check")
+    for flag in flags:
+        parser.add_argument(flag, action="store_true")
+    return parser.parse_args()
+
+
+def sources(root, *folders):
+    """The .hpp and .cpp files below the folders, sorted."""
+    found = (p for folder in folders for p in (root / folder).rglob("*.[hc]pp"))
+    return sorted(p for p in found if p.is_file())
+
+
+def documents(root):
+    """The Markdown files of the repository, without build trees and hidden folders."""
+    return sorted(
+        p
+        for p in root.rglob("*.md")
+        if not any(part == "build" or part.startswith(".") for part in p.relative_to(root).parts)
+    )
+
+
+def code_only(text):
+    """C++ text with comments and literals blanked out; every line keeps its number and length."""
+    return _TOKEN.sub(lambda token: re.sub(r"[^\n]", " ", token.group()), text)
+
+
+def line_of(text, offset):
+    return text.count("\n", 0, offset) + 1
+
+
+def report(problems, done):
+    """Prints the problems and exits: 1 if there is one; else 0, saying what was done."""
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print(done)
+    sys.exit(1 if problems else 0)
