@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include <cadre/detail/atomic.hpp>
+#include <cadre/hooks.hpp>
+
+#include <cxxabi.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <typeinfo>
+#include <utility>
+
+namespace cadre {
+namespace {
+
+std::string describe_current_exception() {
+  const std::type_info* type = abi::__cxa_current_exception_type();
+  std::string text = "an exception";
+  if (type != nullptr) {
+    int status = 0;
+    const std::unique_ptr<char, decltype(&std::free)> name{
+        abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), &std::free};
+    text = name ? name.get() : type->name();
+  }
+  try {
+    throw;
+  } catch (const std::exception& e) {
+    return text + ": " + e.what();
+  } catch (...) {
+    return text;
+  }
+}
+
+void print_unhandled(const unhandled& u) noexcept {
+  try {
+    std::string line = "cadre: unhandled exception, from: " + std::string{u.where};
+    if (!u.name.empty()) line += " \"" + std::string{u.name} + '"';
+    try {
+      std::rethrow_exception(u.error);
+    } catch (...) {
+      line += ": " + describe_current_exception();
+    }
+    line += "; nobody could catch it: ask futures for it, or install a hook (cadre/hooks.hpp)\n";
+    // One write, so that lines of several threads do not mix.
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());
+  } catch (...) {  // no memory for the message: nothing better can be done
+  }
+}
+
+constinit sync::atomic<unhandled_hook> current_hook{&print_unhandled};
+
+}  // namespace
+
+unhandled_hook set_unhandled_hook(unhandled_hook hook) noexcept {
+  // acq_rel: pairs with the acquire in report_unhandled(), so that what the hook needs is there.
+  const unhandled_hook before =
+      current_hook.exchange(hook != nullptr ? hook : &print_unhandled, std::memory_order_acq_rel);
+  return before == &print_unhandled ? nullptr : before;
+}
+
+void detail::report_unhandled(std::string_view where, std::string_view name,
+                              std::exception_ptr error) noexcept {
+  // acquire: pairs with the exchange in set_unhandled_hook().
+  current_hook.load(std::memory_order_acquire)({where, name, std::move(error)});
+}
+
+}  // namespace cadre
