@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// A submitted call: the state of its future, the callable and its arguments in one block.
+#pragma once
+
+#include <cadre/config.hpp>
+#include <cadre/detail/state.hpp>
+#include <cadre/hooks.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <new>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace cadre::detail {
+
+// --- what a callable takes and returns ---
+
+/// As for std::jthread: whoever can take a stop_token first, gets one.
+template <typename Function, typename... Args>
+inline constexpr bool takes_stop_token =
+    std::is_invocable_v<std::decay_t<Function>, std::stop_token, std::decay_t<Args>...>;
+
+template <typename Function, typename... Args>
+inline constexpr bool is_callable =
+    takes_stop_token<Function, Args...> ||
+    std::is_invocable_v<std::decay_t<Function>, std::decay_t<Args>...>;
+
+template <bool Stop, typename Function, typename... Args>
+struct call_result_of : std::invoke_result<std::decay_t<Function>, std::decay_t<Args>...> {};
+template <typename Function, typename... Args>
+struct call_result_of<true, Function, Args...>
+    : std::invoke_result<std::decay_t<Function>, std::stop_token, std::decay_t<Args>...> {};
+
+/// What the future of a call holds: what the callable returns, an rvalue reference as a value.
+template <typename Function, typename... Args>
+using call_result = std::conditional_t<
+    std::is_rvalue_reference_v<
+        typename call_result_of<takes_stop_token<Function, Args...>, Function, Args...>::type>,
+    std::remove_cvref_t<
+        typename call_result_of<takes_stop_token<Function, Args...>, Function, Args...>::type>,
+    typename call_result_of<takes_stop_token<Function, Args...>, Function, Args...>::type>;
+
+template <typename T>
+inline constexpr bool is_result =
+    std::is_void_v<T> || std::is_lvalue_reference_v<T> || std::is_move_constructible_v<T>;
+
+/// True for a null function pointer, a null member pointer, an empty std::function and the like.
+template <typename Function>
+bool is_empty_callable(const Function& function) {
+  if constexpr (std::is_pointer_v<Function> || std::is_member_pointer_v<Function> ||
+                (std::is_class_v<Function> && !std::is_empty_v<Function> &&
+                 requires { static_cast<bool>(function == nullptr); })) {
+    return function == nullptr;
+  } else {
+    return false;
+  }
+}
+
+[[noreturn]] CADRE_API void throw_empty_callable(const char* who);
+
+/// A callable with its arguments; called once, as rvalues.
+template <typename Function, typename... Args>
+struct bound {
+  [[no_unique_address]] Function function;
+  std::tuple<Args...> args;
+
+  decltype(auto) operator()() { return std::apply(std::move(function), std::move(args)); }
+  decltype(auto) operator()(std::stop_token token) {
+    return std::apply(std::move(function),
+                      std::tuple_cat(std::tuple{std::move(token)}, std::move(args)));
+  }
+};
+template <typename Function>
+struct bound<Function> {
+  [[no_unique_address]] Function function;
+
+  decltype(auto) operator()() { return std::apply(std::move(function), std::tuple<>{}); }
+  decltype(auto) operator()(std::stop_token token) { return std::move(function)(std::move(token)); }
+};
+
+template <typename Function, typename... Args>
+using bound_for = bound<std::decay_t<Function>, std::decay_t<Args>...>;
+
+// --- the calls ---
+
+/// Keeps the calls that can be asked to stop, or told by name, while they run; see run_context.
+class call_registry {
+ public:
+  struct entry {
+    state_base* call;
+    entry* previous = nullptr;
+  };
+  virtual void enter(entry& e) noexcept = 0;
+  virtual void leave(entry& e) noexcept = 0;
+
+ protected:
+  ~call_registry() = default;
+};
+
+/// A call with nothing but its callable.
+template <typename T, typename Function>
+class call final : public state<T> {
+ public:
+  template <typename... Parts>
+  explicit call(Parts&&... parts)
+      : state<T>{2},  // one reference for the future, one for the queue
+        function_{std::forward<Parts>(parts)...} {}
+
+  bool run(run_context& context) noexcept override {
+    const auto final = this->fill([this]() -> T { return static_cast<T>(function_()); });
+    function_.~Function();
+    context.trivial_value =
+        final == state_base::value && std::is_trivially_destructible_v<stored<T>>;
+    context.about_to_publish(final == state_base::value);
+    this->finish(final);
+    return final == state_base::value;
+  }
+
+ private:
+  ~call() override {
+    if (this->get_status() == state_base::pending) function_.~Function();
+  }
+  void discard() noexcept override { function_.~Function(); }
+
+  union {
+    Function function_;
+  };
+};
+
+/// A call with a name, a stop_token, or both.
+template <typename T, typename Function, bool TakesToken>
+class tracked_call final : public state<T> {
+ public:
+  template <typename... Parts>
+  explicit tracked_call(std::string name, std::stop_token stop, Parts&&... parts)
+      : state<T>{2},
+        name_{std::move(name)},
+        source_{TakesToken ? std::stop_source{} : std::stop_source{std::nostopstate}},
+        function_{std::forward<Parts>(parts)...},
+        stop_{std::move(stop)} {}
+
+  /// From now on the token given at submit cancels or stops the call. Before it is enqueued.
+  void follow_token() {
+    if (stop_.stop_possible()) callback_.emplace(std::move(stop_), on_stop{this});
+  }
+
+  bool run(run_context& context) noexcept override {
+    call_registry::entry entry{this};
+    if (context.registry != nullptr) context.registry->enter(entry);
+    const auto final = this->fill([this]() -> T {
+      if constexpr (TakesToken) {
+        return static_cast<T>(function_(source_.get_token()));
+      } else {
+        return static_cast<T>(function_());
+      }
+    });
+    function_.~Function();
+    if (context.registry != nullptr) context.registry->leave(entry);
+    context.about_to_publish(final == state_base::value);
+    this->finish(final);
+    return final == state_base::value;
+  }
+
+  bool request_stop() noexcept override {
+    return this->get_status() == state_base::running && source_.request_stop();
+  }
+  std::string_view name() const noexcept override { return name_; }
+
+ private:
+  struct on_stop {
+    tracked_call* self;
+    void operator()() const noexcept {
+      if (!self->try_add_ref()) return;  // its destructor has begun, and waits for this function
+      if (!self->cancel()) self->request_stop();
+      self->release();
+    }
+  };
+
+  ~tracked_call() override {
+    callback_.reset();
+    this->report_if_unobserved(name_);
+    if (this->get_status() == state_base::pending) function_.~Function();
+  }
+  void discard() noexcept override { function_.~Function(); }
+
+  std::string name_;
+  std::stop_source source_;
+  union {
+    Function function_;
+  };
+  std::stop_token stop_;
+  std::optional<std::stop_callback<on_stop>> callback_;
+};
+
+/// A call without a future: nobody can cancel it, wait for it, or ask what became of it.
+template <typename Function>
+class posted_call final : public state_base {
+ public:
+  template <typename... Parts>
+  explicit posted_call(Parts&&... parts)
+      : state_base{posted}, function_{std::forward<Parts>(parts)...} {}
+
+  bool run(run_context& context) noexcept override {
+    bool returned = true;
+    try {
+      static_cast<void>(function_());
+    } catch (...) {
+      returned = false;
+      report_unhandled("posted call", {}, std::current_exception());
+    }
+    discard();
+    context.trivial_value = true;
+    context.about_to_publish(returned);
+    return returned;
+  }
+
+  void fail(std::exception_ptr reason) noexcept override {
+    discard();
+    report_unhandled("posted call", {}, std::move(reason));
+  }
+
+  /// Destroys the callable, run or unrun.
+  void discard() noexcept override {
+    function_.~Function();
+    destroyed_ = true;
+  }
+
+ private:
+  ~posted_call() override {
+    if (!destroyed_) function_.~Function();
+  }
+
+  union {
+    Function function_;
+  };
+  bool destroyed_ = false;
+};
+
+}  // namespace cadre::detail

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: MIT
+// The shared state of a future: one heap block, which for a call is also the task.
+//
+// Words      reader      a future<T>: asks, waits, cancels
+//            runner      whoever won try_start(): a worker, a claiming waiter, a promise
+//            listener    a node that is notified once, when the state is done
+//
+// The word holds everything that changes: status in the low bits, LOCK, and the address of the
+// newest listener above.
+//
+//   pending --try_start()--> running --finish()--> value --take()--> taken
+//      |                        '-----finish()--> error
+//      '--cancel()--> cancelling --finish()--> cancelled
+//
+//   status       callable     result storage        who may touch them
+//   pending      alive        empty                 nobody (the winner of the next step will)
+//   running      alive        being written         the runner
+//   cancelling   being destroyed   empty            the thread in cancel()
+//   cancelled    gone         empty                 -
+//   value        gone         value                 readers; many at a time, as const
+//   error        gone         exception_ptr         readers, as const
+//   taken        gone         moved-from value      the destructor
+//   posted       alive        none                  whoever takes it from the queue
+//
+// Listeners are pushed by compare-exchange on the word. LOCK makes its setter the only one who may
+// change the word; it is held for a few instructions, never while user code runs.
+#pragma once
+
+#include <cadre/config.hpp>
+#include <cadre/detail/atomic.hpp>
+#include <cadre/detail/block.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace cadre::detail {
+
+using time_point = std::chrono::steady_clock::time_point;
+inline constexpr time_point never = time_point::max();
+
+/// When a wait of `limit` that starts now ends. Saturates: a year in milliseconds is fine, and so
+/// is duration::max().
+template <typename Rep, typename Period>
+time_point deadline_after(std::chrono::duration<Rep, Period> limit) {
+  using seconds = std::chrono::duration<double>;
+  const time_point now = std::chrono::steady_clock::now();
+  if (limit <= limit.zero()) return now;
+  if (seconds{limit} >= seconds{never - now}) return never;
+  return now + std::chrono::ceil<time_point::duration>(limit);
+}
+
+/// As deadline_after, for a point of any clock.
+template <typename Clock, typename Duration>
+time_point deadline_at(std::chrono::time_point<Clock, Duration> limit) {
+  if constexpr (std::is_same_v<Clock, std::chrono::steady_clock>) {
+    return std::chrono::time_point_cast<time_point::duration>(limit);
+  } else {
+    return deadline_after(limit - Clock::now());
+  }
+}
+
+class state_base;
+class call_registry;
+
+/// Somebody to notify when a state is done: a waiter, a callback. Whoever adds one keeps it alive
+/// until notify() began or remove_listener() returned true.
+struct alignas(16) listener {
+  /// Called once, by the thread that finished the state, with no lock held. May destroy the node.
+  using notify_function = void (*)(listener& self, state_base& done) noexcept;
+
+  explicit listener(notify_function function, bool callback = false) noexcept
+      : notify{function}, runs_user_code{callback} {}
+
+  listener* next = nullptr;  // the state's, while the node is added
+  notify_function notify;
+  bool runs_user_code;  // such nodes are notified after the others
+};
+
+/// The executor that a call was submitted to, as its state sees it.
+class alignas(64) call_owner {
+ public:
+  /// Under LOCK: the call will not run. Must not block, nor touch the call.
+  virtual void on_cancelled() noexcept = 0;
+
+ protected:
+  ~call_owner() = default;
+};
+
+/// What a worker lends to the call that it runs. Accounts for the call just before its result is
+/// published, so that whoever sees the result also sees it counted, and its worker idle.
+struct run_context {
+  using counter = sync::atomic<std::uint64_t>;
+
+  call_registry* registry = nullptr;                // null: nobody will ask
+  counter* ended[2] = {};                           // calls that threw, calls that returned
+  void (*sample)(run_context&) noexcept = nullptr;  // measures the run time of this call
+  counter* census = nullptr;                        // null: the worker has more to do
+  std::uint64_t one_idle = 0;
+  bool idle_announced = false;
+  bool trivial_value = false;  // set by the call: to destroy its state runs no user code
+
+  void about_to_publish(bool returned) noexcept {
+    if (counter* c = ended[returned]; c != nullptr) {
+      // relaxed, both: one writer; the release in finish() publishes it with the result.
+      c->store(c->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
+    if (sample != nullptr) sample(*this);
+    if (census == nullptr) return;
+    idle_announced = true;
+    // seq_cst: as dispatcher::change(); pairs with the submitter's look at the census.
+    census->fetch_add(one_idle, std::memory_order_seq_cst);
+  }
+};
+
+/// The part of a future's state that does not depend on the type of its value.
+class CADRE_API state_base {
+ public:
+  enum status : std::uintptr_t {
+    pending,
+    running,
+    cancelling,
+    cancelled,
+    value,
+    error,
+    taken,
+    posted,  // a call without a future; whoever takes it from the queue runs it
+  };
+
+  state_base(const state_base&) = delete;
+  state_base& operator=(const state_base&) = delete;
+
+  // --- any thread, any time ---
+
+  status get_status() const noexcept {
+    // acquire: pairs with the release in finish(); what the call wrote is visible after it.
+    return static_cast<status>(word_.load(std::memory_order_acquire) & status_mask);
+  }
+  bool done() const noexcept { return get_status() >= cancelled; }
+  /// True if nobody has started or cancelled it; waits while LOCK is held.
+  bool is_pending() const noexcept { return (load_unlocked() & status_mask) == pending; }
+
+  /// Blocks until done or the deadline; true if done. On a worker, an untimed wait may run the
+  /// awaited call inline. Throws deadlock_error, broken_executor.
+  bool wait_until(time_point deadline);
+
+  /// Pending -> cancelled. True if it is, or already was. Runs callbacks on this thread.
+  bool cancel() noexcept;
+
+  /// Asks a running call to stop through its stop_token. False if it takes none or is done.
+  virtual bool request_stop() noexcept { return false; }
+
+  /// Adds `node`; false, and nothing happened, if the state is done.
+  bool add_listener(listener& node) noexcept;
+
+  /// Takes `node` out again. False if the state is done: then notify() ran, runs or will run.
+  bool remove_listener(listener& node) noexcept;
+
+  /// Throws broken_executor if the call belongs to the parent of this forked process.
+  void throw_if_forked();
+
+  /// The name given at submit, or empty.
+  virtual std::string_view name() const noexcept { return {}; }
+
+  /// Calls `visit` for each state that must be done before this one, if it is not a call itself.
+  virtual void for_each_awaited(void (*visit)(state_base&, void*), void* context) {
+    static_cast<void>(visit), static_cast<void>(context);
+  }
+
+  void mark_observed() noexcept {
+    // relaxed: only the destructor reads it, ordered by the reference count.
+    refs_.fetch_or(observed_bit, std::memory_order_relaxed);
+  }
+
+  void add_ref() noexcept {
+    // relaxed: the caller holds a reference, so the count cannot reach zero meanwhile.
+    refs_.fetch_add(one_ref, std::memory_order_relaxed);
+  }
+
+  /// add_ref() for who holds no reference, only the memory; false if the last one is gone.
+  bool try_add_ref() noexcept {
+    // relaxed: as add_ref(); the caller learns nothing but that the state lives.
+    std::uint32_t refs = refs_.load(std::memory_order_relaxed);
+    while (refs >= one_ref) {
+      // relaxed: as above.
+      if (refs_.compare_exchange_weak(refs, refs + one_ref, std::memory_order_relaxed,
+                                      std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void release() noexcept {
+    // acquire: pairs with the release half of the fetch_sub by the previous last-but-one owner. A
+    // sole owner needs no read-modify-write: nobody else is there to copy or drop a reference.
+    if (refs_.load(std::memory_order_acquire) < 2 * one_ref ||
+        // acq_rel: pairs with the other owners' fetch_sub; the last one sees all they did.
+        refs_.fetch_sub(one_ref, std::memory_order_acq_rel) < 2 * one_ref) {
+      delete this;
+    }
+  }
+
+  bool sole_owner() const noexcept {
+    // acquire: pairs with the release half of the fetch_sub in release().
+    return refs_.load(std::memory_order_acquire) < 2 * one_ref;
+  }
+
+  // --- the runner ---
+
+  /// Pending -> running; true for exactly one caller, who becomes the runner.
+  bool try_start() noexcept {
+    // relaxed: the compare-exchange below orders.
+    std::uintptr_t word = word_.load(std::memory_order_relaxed);
+    while ((word & (status_mask | lock_bit)) == pending) {
+      // acquire: pairs with the release of whoever handed the call over, as a second edge beside
+      // the queue's. relaxed on failure: nothing was learnt but the word.
+      if (word_.compare_exchange_weak(word, word | running, std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+    return (word & lock_bit) != 0 && try_start_slow();
+  }
+
+  /// True for a call without a future, which needs no try_start().
+  bool is_posted() const noexcept {
+    // relaxed: such a call never changes its status.
+    return (word_.load(std::memory_order_relaxed) & status_mask) == posted;
+  }
+
+  /// Runner only: calls the callable, destroys it, publishes. Returns false if it threw.
+  virtual bool run(run_context& context) noexcept;
+
+  /// Runner only: destroys the callable unrun and publishes `reason` as the error.
+  virtual void fail(std::exception_ptr reason) noexcept = 0;
+
+  /// Publishes and notifies. Without a listener it is one compare-exchange.
+  void finish(status final) noexcept {
+    std::uintptr_t expected = running;
+    // release: pairs with the acquire in get_status(). Its failure needs no order: relaxed.
+    if (!word_.compare_exchange_strong(expected, final, std::memory_order_release,
+                                       std::memory_order_relaxed)) {
+      finish_slow(final);
+    }
+  }
+
+  // --- executors ---
+
+  /// Before the call is enqueued. `generation` tells the processes of a fork() apart.
+  void set_owner(call_owner* owner, unsigned generation) noexcept {
+    owner_ = reinterpret_cast<std::uintptr_t>(owner) | (generation % alignof(call_owner));
+  }
+  bool owned_by(const call_owner* owner) const noexcept {
+    return (owner_ & ~(alignof(call_owner) - 1)) == reinterpret_cast<std::uintptr_t>(owner);
+  }
+
+  /// Value -> taken; true for exactly one caller, who may move the value out.
+  bool take() noexcept;
+
+  state_base* queue_next = nullptr;  // the queue's, while the call is in one
+
+  static void* operator new(std::size_t size) { return allocate_block(size); }
+  static void* operator new(std::size_t size, std::align_val_t align) {
+    return static_cast<std::size_t>(align) <= block_alignment ? allocate_block(size)
+                                                              : ::operator new(size, align);
+  }
+  static void operator delete(void* block, std::size_t size) noexcept { free_block(block, size); }
+  static void operator delete(void* block, std::size_t size, std::align_val_t align) noexcept {
+    if (static_cast<std::size_t>(align) <= block_alignment) {
+      free_block(block, size);
+    } else {
+      ::operator delete(block, align);
+    }
+  }
+
+ protected:
+  explicit state_base(std::uint32_t refs) noexcept : refs_{refs * one_ref} {}
+  explicit state_base(status born) noexcept : word_{born}, refs_{one_ref} {}
+  virtual ~state_base();
+
+  /// Cancelling only: destroys the callable.
+  virtual void discard() noexcept {}
+
+  bool observed() const noexcept {
+    // relaxed: called by the destructor, which the reference count ordered.
+    return (refs_.load(std::memory_order_relaxed) & observed_bit) != 0;
+  }
+
+ private:
+  static constexpr std::uintptr_t status_mask = 7;
+  static constexpr std::uintptr_t lock_bit = 8;
+  static constexpr std::uintptr_t list_mask = ~std::uintptr_t{15};
+  static constexpr std::uint32_t observed_bit = 1;
+  static constexpr std::uint32_t one_ref = 2;
+
+  static listener* list_of(std::uintptr_t word) noexcept {
+    return reinterpret_cast<listener*>(word & list_mask);
+  }
+  std::uintptr_t load_unlocked() const noexcept;
+  bool try_start_slow() noexcept;
+  void finish_slow(status final) noexcept;
+  void notify_all(listener* newest) noexcept;
+
+  sync::atomic<std::uintptr_t> word_{pending};
+  std::uintptr_t owner_ = 0;  // address of a call_owner and, below its alignment, a generation
+  sync::atomic<std::uint32_t> refs_;
+
+ public:
+  std::uint32_t submit_note = 0;  // the executor's, while the call is in a queue
+};
+
+/// A counted reference to a state; null when empty.
+template <typename State>
+class ref {
+ public:
+  ref() noexcept = default;
+  struct adopt {};
+  /// Takes over a reference that the caller holds.
+  ref(State* state, adopt) noexcept : state_{state} {}
+  explicit ref(State* state) noexcept : state_{state} {
+    if (state_ != nullptr) state_->add_ref();
+  }
+  ref(const ref& other) noexcept : ref{other.state_} {}
+  ref(ref&& other) noexcept : state_{std::exchange(other.state_, nullptr)} {}
+  ref& operator=(ref other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~ref() {
+    if (state_ != nullptr) state_->release();
+  }
+
+  State* get() const noexcept { return state_; }
+  State* operator->() const noexcept { return state_; }
+  State& operator*() const noexcept { return *state_; }
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+  State* detach() noexcept { return std::exchange(state_, nullptr); }
+
+ private:
+  State* state_ = nullptr;
+};
+
+struct nothing {};
+
+/// How a T is kept: void as nothing, a reference as a pointer.
+template <typename T>
+using stored = std::conditional_t<
+    std::is_void_v<T>, nothing,
+    std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, std::remove_cv_t<T>>>;
+
+/// Reports an exception that no future was asked for.
+CADRE_API void report_unobserved(std::string_view name, std::exception_ptr error) noexcept;
+
+/// The state of a future<T>. What derives from it adds the callable, or nothing.
+template <typename T>
+class state : public state_base {
+ public:
+  /// After done() with status value.
+  stored<T>& stored_value() noexcept { return value_; }
+  /// After done() with status error.
+  const std::exception_ptr& stored_error() const noexcept { return error_; }
+
+  /// Runner only: makes the value from what `function()` returns, or keeps what it throws.
+  /// Returns the status to finish with.
+  template <typename Function>
+  status fill(Function&& function) noexcept {
+    try {
+      if constexpr (std::is_void_v<T>) {
+        std::forward<Function>(function)();
+        ::new (static_cast<void*>(std::addressof(value_))) nothing{};
+      } else if constexpr (std::is_reference_v<T>) {
+        ::new (static_cast<void*>(std::addressof(value_)))
+            stored<T>{std::addressof(static_cast<T>(std::forward<Function>(function)()))};
+      } else {
+        ::new (static_cast<void*>(std::addressof(value_)))
+            stored<T>(std::forward<Function>(function)());
+      }
+      return value;
+    } catch (...) {
+      return fill_error(std::current_exception());
+    }
+  }
+
+  /// Runner only: keeps `reason`.
+  status fill_error(std::exception_ptr reason) noexcept {
+    ::new (static_cast<void*>(&error_)) std::exception_ptr{std::move(reason)};
+    return error;
+  }
+
+  void fail(std::exception_ptr reason) noexcept override {
+    discard();
+    finish(fill_error(std::move(reason)));
+  }
+
+ protected:
+  explicit state(std::uint32_t refs) noexcept : state_base{refs} {}
+  ~state() override {
+    const status now = get_status();
+    if (now == value || now == taken) {
+      value_.~value_storage();
+    } else if (now == error) {
+      report_if_unobserved({});
+      error_.~exception_ptr();
+    }
+  }
+
+  /// For destructors: hands an exception that nobody asked for to the unhandled hook, once.
+  void report_if_unobserved(std::string_view name) noexcept {
+    if (this->get_status() != error || observed()) return;
+    mark_observed();
+    report_unobserved(name, error_);
+  }
+
+ private:
+  using value_storage = stored<T>;
+  union {
+    value_storage value_;
+    std::exception_ptr error_;
+  };
+};
+
+/// Lets executors, promises and combinators make futures and look inside; see future.hpp.
+struct access;
+
+}  // namespace cadre::detail

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+#include <cadre/detail/state.hpp>
+#include <cadre/errors.hpp>
+#include <cadre/hooks.hpp>
+
+#include "future/waiter.hpp"
+#include "sync/futex.hpp"
+
+namespace cadre::detail {
+namespace {
+
+/// A thread that sleeps until one state is done.
+struct sleeping_thread : listener {
+  sleeping_thread() noexcept
+      : listener{[](listener& self, state_base&) noexcept {
+          static_cast<sleeping_thread&>(self).parker.unpark();
+        }} {}
+  sync::parker parker;
+};
+
+}  // namespace
+
+state_base::~state_base() = default;
+
+bool state_base::run(run_context&) noexcept { return true; }
+
+std::uintptr_t state_base::load_unlocked() const noexcept {
+  // relaxed: every caller goes on to a compare-exchange, which orders.
+  std::uintptr_t word = word_.load(std::memory_order_relaxed);
+  for (int turn = 0; (word & lock_bit) != 0; ++turn) {
+    // The owner of LOCK needs a few instructions; if it lost its processor, lend it ours.
+    turn < 64 ? sync::pause() : sync::yield();
+    word = word_.load(std::memory_order_relaxed);  // relaxed: as above
+  }
+  return word;
+}
+
+bool state_base::try_start_slow() noexcept {
+  for (;;) {
+    std::uintptr_t word = load_unlocked();
+    if ((word & status_mask) != pending) return false;
+    // acquire: as in try_start(), pairs with the release of whoever handed the call over. relaxed
+    // on failure: the loop looks again.
+    if (word_.compare_exchange_weak(word, word | running, std::memory_order_acquire,
+                                    std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+}
+
+bool state_base::cancel() noexcept {
+  for (;;) {
+    std::uintptr_t word = load_unlocked();
+    const auto now = static_cast<status>(word & status_mask);
+    if (now == cancelling || now == cancelled) return true;
+    if (now != pending) return false;
+    // acquire: pairs with the release of whoever made the callable, which discard() destroys.
+    // relaxed on failure: the loop looks again.
+    if (!word_.compare_exchange_weak(word, (word & list_mask) | lock_bit | cancelling,
+                                     std::memory_order_acquire, std::memory_order_relaxed)) {
+      continue;
+    }
+    // A worker that meets this call waits for LOCK, and the executor waits for its workers: so it
+    // is still there.
+    if (auto* owner = reinterpret_cast<call_owner*>(owner_ & ~(alignof(call_owner) - 1))) {
+      owner->on_cancelled();
+    }
+    // release: pairs with the acquires of those who spin on LOCK, which see on_cancelled() done.
+    word_.store((word & list_mask) | cancelling, std::memory_order_release);
+    discard();
+    finish_slow(cancelled);
+    return true;
+  }
+}
+
+bool state_base::take() noexcept {
+  std::uintptr_t expected = value;
+  // acq_rel: acquire pairs with the release in finish(); release with a later reader's acquire,
+  // who then reports "taken". acquire on failure: the status is reported.
+  return word_.compare_exchange_strong(expected, taken, std::memory_order_acq_rel,
+                                       std::memory_order_acquire);
+}
+
+void state_base::finish_slow(status final) noexcept {
+  for (;;) {
+    std::uintptr_t word = load_unlocked();
+    // acq_rel: release pairs with the acquire in get_status(); acquire with the release in
+    // add_listener(), so that the nodes can be read. relaxed on failure: the loop looks again.
+    if (word_.compare_exchange_weak(word, final, std::memory_order_acq_rel,
+                                    std::memory_order_relaxed)) {
+      notify_all(list_of(word));
+      return;
+    }
+  }
+}
+
+void state_base::notify_all(listener* newest) noexcept {
+  // Waiters first, since a callback may take long; callbacks in the order they were added.
+  listener* callbacks = nullptr;
+  while (newest != nullptr) {
+    listener* node = std::exchange(newest, newest->next);
+    if (node->runs_user_code) {
+      node->next = std::exchange(callbacks, node);
+    } else {
+      node->notify(*node, *this);
+    }
+  }
+  if (callbacks != nullptr) {
+    if (waiting_worker* worker = this_thread_worker()) worker->begin_callbacks();
+  }
+  while (callbacks != nullptr) {
+    listener* node = std::exchange(callbacks, callbacks->next);
+    node->notify(*node, *this);
+  }
+}
+
+bool state_base::add_listener(listener& node) noexcept {
+  for (;;) {
+    std::uintptr_t word = load_unlocked();
+    if ((word & status_mask) >= cancelled) {
+      // acquire: pairs with the release in finish(): the caller goes on to read the result.
+      static_cast<void>(word_.load(std::memory_order_acquire));
+      return false;
+    }
+    node.next = list_of(word);
+    const auto head = reinterpret_cast<std::uintptr_t>(&node) | (word & status_mask);
+    // release: pairs with the acquire in finish_slow(), which reads the node. relaxed on failure:
+    // the loop looks again.
+    if (word_.compare_exchange_weak(word, head, std::memory_order_release,
+                                    std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+}
+
+bool state_base::remove_listener(listener& node) noexcept {
+  std::uintptr_t word = load_unlocked();
+  // acquire: pairs with the release in add_listener(), to walk the nodes of others. relaxed on
+  // failure: the loop looks again.
+  while ((word & status_mask) >= cancelled ||
+         !word_.compare_exchange_weak(word, word | lock_bit, std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
+    if ((word & status_mask) >= cancelled) return false;
+    word = load_unlocked();
+  }
+  listener* newest = list_of(word);
+  listener** link = &newest;
+  while (*link != &node) link = &(*link)->next;
+  *link = node.next;
+  // release: pairs with the acquire in finish_slow(), which reads the shortened list.
+  word_.store(reinterpret_cast<std::uintptr_t>(newest) | (word & status_mask),
+              std::memory_order_release);
+  return true;
+}
+
+void state_base::throw_if_forked() {
+  for_each_awaited([](state_base& next, void*) { next.throw_if_forked(); }, nullptr);
+  if (owner_ == 0 || owner_ % alignof(call_owner) == fork_generation() % alignof(call_owner)) {
+    return;
+  }
+  throw broken_executor{
+      "future: its call belongs to the parent of this forked process, which alone will see it "
+      "done; make an executor in the child"};
+}
+
+bool state_base::wait_until(time_point deadline) {
+  if (done()) return true;
+  waiting_worker* worker = this_thread_worker();
+  if (worker != nullptr && deadline == never) {
+    claim_all(*worker, *this);
+    if (done()) return true;
+  }
+  if (fork_generation() != 0) throw_if_forked();
+  const auto not_done = [](const void* state) {
+    return !static_cast<const state_base*>(state)->done();
+  };
+  if (spinning_pays() && worker == nullptr && deadline == never && spin_while(not_done, this)) {
+    return true;
+  }
+  if (deadline != never && std::chrono::steady_clock::now() >= deadline) return done();
+
+  state_base* const self = this;
+  const blocking_scope scope{&self, 1, deadline == never};
+  sleeping_thread sleeper;
+  if (!add_listener(sleeper)) return true;
+  if (sleeper.parker.park(deadline)) return true;
+  if (remove_listener(sleeper)) return false;
+  sleeper.parker.park();  // too late to leave: the notification is on its way
+  return true;
+}
+
+void report_unobserved(std::string_view name, std::exception_ptr error) noexcept {
+  report_unhandled("call", name, std::move(error));
+}
+
+}  // namespace cadre::detail

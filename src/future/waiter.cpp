@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#include "future/waiter.hpp"
+
+#include <pthread.h>
+
+#include "sync/futex.hpp"
+
+namespace cadre::detail {
+namespace {
+
+constinit thread_local waiting_worker* worker_here = nullptr;
+constinit thread_local bool spin_here = false;
+constinit sync::atomic<unsigned> generation{0};
+
+// Registered before main, hence before any fork that could matter.
+[[maybe_unused]] const int registered = ::pthread_atfork(nullptr, nullptr, [] {
+  // relaxed: a forked child has one thread.
+  generation.fetch_add(1, std::memory_order_relaxed);
+  worker_here = nullptr;
+});
+
+}  // namespace
+
+waiting_worker* this_thread_worker() noexcept { return worker_here; }
+
+waiting_worker* set_this_thread_worker(waiting_worker* worker) noexcept {
+  return std::exchange(worker_here, worker);
+}
+
+void claim_all(waiting_worker& worker, state_base& awaited) {
+  if (awaited.done()) return;
+  worker.claim(awaited);
+  awaited.for_each_awaited(
+      [](state_base& next, void* context) {
+        claim_all(*static_cast<waiting_worker*>(context), next);
+      },
+      &worker);
+}
+
+bool& spinning_pays() noexcept { return spin_here; }
+
+bool spin_while(bool (*pending)(const void*), const void* context) noexcept {
+  constexpr std::chrono::microseconds budget{20};
+  constexpr int pauses = 64;  // about a microsecond
+  for (int turn = 0; turn < pauses; ++turn) {
+    if (!pending(context)) return true;
+    sync::pause();
+  }
+  const time_point end = std::chrono::steady_clock::now() + budget;
+  do {
+    if (!pending(context)) return true;
+    sync::yield();
+  } while (std::chrono::steady_clock::now() < end);
+  return !pending(context);
+}
+
+unsigned fork_generation() noexcept {
+  // relaxed: it changes only in a forked child, before that has a second thread.
+  return generation.load(std::memory_order_relaxed);
+}
+
+}  // namespace cadre::detail

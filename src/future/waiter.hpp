@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// How threads wait for states, and what a worker does when a call of its own waits.
+#pragma once
+
+#include <cadre/detail/state.hpp>
+
+#include <cstddef>
+
+#include "sync/parker.hpp"
+
+namespace cadre::detail {
+
+/// A worker, as the wait functions see it. While a call runs on this thread it is installed as
+/// this_thread_worker().
+class waiting_worker {
+ public:
+  /// An untimed wait for `awaited` begins: if it is a pending call of the worker's own pool, runs
+  /// it here and now.
+  virtual void claim(state_base& awaited) = 0;
+
+  /// The worker is about to block until all `count` states are done (`untimed_all`), or until
+  /// something else happens. May start a replacement. Throws deadlock_error if it would never end.
+  virtual void begin_block(state_base* const* awaited, std::size_t count, bool untimed_all) = 0;
+  virtual void end_block() noexcept = 0;
+
+  /// Callbacks of a call that just ended here are about to run; they may take their time.
+  virtual void begin_callbacks() noexcept = 0;
+
+  /// True if this is a worker of the pool of that identity.
+  virtual bool works_for(const void* identity) const noexcept = 0;
+  /// Queues `call`, and takes over one reference to it, also while the pool shuts down.
+  virtual void repost(state_base& call) = 0;
+
+ protected:
+  ~waiting_worker() = default;
+};
+
+/// Null on threads that are no workers.
+waiting_worker* this_thread_worker() noexcept;
+/// Installs `worker` and returns the one before.
+waiting_worker* set_this_thread_worker(waiting_worker* worker) noexcept;
+
+/// Claims what can be claimed of `awaited` and of all that it waits for in turn.
+void claim_all(waiting_worker& worker, state_base& awaited);
+
+/// begin_block() and end_block() around a scope; nothing on a thread that is no worker.
+class blocking_scope {
+ public:
+  blocking_scope(state_base* const* awaited, std::size_t count, bool untimed_all)
+      : worker_{this_thread_worker()} {
+    if (worker_ != nullptr) worker_->begin_block(awaited, count, untimed_all);
+  }
+  ~blocking_scope() {
+    if (worker_ != nullptr) worker_->end_block();
+  }
+  blocking_scope(const blocking_scope&) = delete;
+  blocking_scope& operator=(const blocking_scope&) = delete;
+
+ private:
+  waiting_worker* worker_;
+};
+
+/// Submitting threads leave word here whether their last call met an awake, idle worker. Only then
+/// does it pay to spin for the result: a sleeping worker needs the processor that spins.
+bool& spinning_pays() noexcept;
+
+/// Spins for up to 20 us while `pending(context)`, yielding after the first microsecond, since the
+/// thread waited for may need this very processor. Returns false if it is still pending.
+bool spin_while(bool (*pending)(const void*), const void* context) noexcept;
+
+/// Counts the forks between the first process and this one. States and pools of another
+/// generation belong to another process.
+unsigned fork_generation() noexcept;
+
+}  // namespace cadre::detail
