@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// All of cadre's core: futures and the executors of this process.
+//
+//     #include <cadre/cadre.hpp>
+#pragma once
+
+#include <cadre/config.hpp>                // IWYU pragma: export
+#include <cadre/errors.hpp>                // IWYU pragma: export
+#include <cadre/executor.hpp>              // IWYU pragma: export
+#include <cadre/future.hpp>                // IWYU pragma: export
+#include <cadre/hooks.hpp>                 // IWYU pragma: export
+#include <cadre/inline_executor.hpp>       // IWYU pragma: export
+#include <cadre/local_executor.hpp>        // IWYU pragma: export
+#include <cadre/make_executor.hpp>         // IWYU pragma: export
+#include <cadre/map.hpp>                   // IWYU pragma: export
+#include <cadre/promise.hpp>               // IWYU pragma: export
+#include <cadre/stats.hpp>                 // IWYU pragma: export
+#include <cadre/thread_pool_executor.hpp>  // IWYU pragma: export
+#include <cadre/wait.hpp>                  // IWYU pragma: export

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// How the elements of a map become chunks: taken by workers, awaited by one reader.
+//
+//   chunk    open -> taken -> ended (all elements, or some and an exception)
+//
+// Workers take chunks from the front; the reader gets them in that order, or as they end. Who
+// takes a chunk decides its size from what the elements before it have cost.
+#pragma once
+
+#include <cadre/config.hpp>
+#include <cadre/detail/state.hpp>
+
+#include <cstddef>
+#include <exception>
+#include <memory>
+
+namespace cadre {
+
+class executor;
+
+namespace detail {
+
+class CADRE_API map_schedule {
+ public:
+  struct settings {
+    std::size_t elements;
+    std::size_t chunk_size;  // 0: automatic
+    unsigned workers;
+    bool ordered;
+    time_point deadline;
+  };
+  struct chunk {
+    std::size_t number;
+    std::size_t first;
+    std::size_t last;
+  };
+  /// Runs the elements of a chunk; returns the number of the first that did not end well, and what
+  /// it threw, or `last` and null.
+  struct ending {
+    std::size_t end;
+    std::exception_ptr error;
+  };
+
+  explicit map_schedule(const settings& s);
+  virtual ~map_schedule();
+  map_schedule(const map_schedule&) = delete;
+  map_schedule& operator=(const map_schedule&) = delete;
+
+  /// Sends up to `workers` runners to the executor. Each keeps `self` alive.
+  static void start(const std::shared_ptr<map_schedule>& self, executor& where);
+
+  /// The reader: blocks for the next elements that are ready, [first, last). Empty at the end.
+  /// Throws what an element threw, timeout_error, or why the executor dropped the work.
+  chunk next();
+
+  /// The reader goes: what nobody has taken stays undone.
+  void abandon() noexcept;
+
+ private:
+  class runner;
+  class impl;
+
+  virtual ending run(const chunk& c) noexcept = 0;
+
+  /// Takes and runs one chunk. False if none is left.
+  bool run_one() noexcept;
+  void drop(std::exception_ptr reason) noexcept;
+
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace detail
+}  // namespace cadre

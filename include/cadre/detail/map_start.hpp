@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: MIT
+// What executor::map makes of its arguments. Included by executor.hpp.
+#pragma once
+
+#include <cadre/detail/call.hpp>
+#include <cadre/detail/map_schedule.hpp>
+#include <cadre/map.hpp>
+#include <cadre/wait.hpp>
+
+#include <deque>
+#include <memory>
+#include <ranges>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace cadre::detail {
+
+[[noreturn]] CADRE_API void throw_bad_buffer_size();
+[[noreturn]] CADRE_API void throw_map_timeout(std::size_t unread);
+
+// --- the input ---
+
+/// A container that map owns: its elements are passed as rvalues.
+template <typename Range>
+class owned_input {
+ public:
+  explicit owned_input(Range range) : range_{std::move(range)} {}
+  auto begin() { return std::move_iterator{std::ranges::begin(range_)}; }
+  auto end() { return std::move_sentinel{std::ranges::end(range_)}; }
+  std::size_t size() const { return static_cast<std::size_t>(std::ranges::size(range_)); }
+
+ private:
+  Range range_;
+};
+
+/// Views stay views; containers are copied or moved into an owned_input.
+template <std::ranges::input_range Range>
+auto make_input(Range&& range) {
+  using plain = std::remove_cvref_t<Range>;
+  if constexpr (std::ranges::view<plain>) {
+    return plain{std::forward<Range>(range)};
+  } else if constexpr (std::is_array_v<plain>) {
+    using element = std::remove_cv_t<std::remove_extent_t<plain>>;
+    return owned_input<std::vector<element>>{{std::begin(range), std::end(range)}};
+  } else {
+    static_assert(std::constructible_from<plain, Range>,
+                  "cadre: map copies a container that is an lvalue, and this one cannot be copied; "
+                  "pass it with std::move, or a view of it (std::span, std::views::all)");
+    return owned_input<plain>{plain(std::forward<Range>(range))};
+  }
+}
+
+/// An input whose elements can be reached by their index, from several threads.
+template <typename Range>
+inline constexpr bool is_indexed =
+    std::ranges::random_access_range<Range> && std::ranges::sized_range<Range>;
+
+/// The input as an indexed one: a vector of its elements if it is not.
+template <std::ranges::input_range Range>
+auto make_indexed_input(Range&& range) {
+  if constexpr (is_indexed<std::remove_reference_t<Range>>) {
+    return make_input(std::forward<Range>(range));
+  } else {
+    auto input = make_input(std::forward<Range>(range));
+    std::vector<std::ranges::range_value_t<Range>> elements;
+    for (auto&& x : input) elements.push_back(std::forward<decltype(x)>(x));
+    return owned_input<decltype(elements)>{std::move(elements)};
+  }
+}
+
+template <typename Input>
+using element_of = decltype(*std::declval<Input&>().begin());
+
+template <typename Function, typename... Inputs>
+using map_result = std::remove_cv_t<std::conditional_t<
+    std::is_rvalue_reference_v<std::invoke_result_t<const Function&, element_of<Inputs>...>>,
+    std::remove_reference_t<std::invoke_result_t<const Function&, element_of<Inputs>...>>,
+    std::invoke_result_t<const Function&, element_of<Inputs>...>>>;
+
+/// Calls `function` and puts its result into `slot`.
+template <typename R, typename Function, typename... Elements>
+void fill_slot(map_slot<R>& slot, const Function& function, Elements&&... elements) {
+  const auto call = [&]() -> decltype(auto) {
+    return std::apply(function, std::forward_as_tuple(std::forward<Elements>(elements)...));
+  };
+  if constexpr (std::is_void_v<R>) {
+    call();
+    slot = {};
+  } else if constexpr (std::is_lvalue_reference_v<R>) {
+    slot = &call();
+  } else if constexpr (map_bare<R>) {
+    slot = call();
+  } else {
+    slot.emplace(call());
+  }
+}
+
+// --- all input at once ---
+
+/// The work of an eager map: input and results side by side, shared by reader and runners.
+template <typename R, typename Function, typename... Inputs>
+class indexed_work final : public map_schedule {
+ public:
+  indexed_work(const settings& s, Function function, std::tuple<Inputs...> inputs)
+      : map_schedule{s},
+        function_{std::move(function)},
+        inputs_{std::move(inputs)},
+        begins_{std::apply([](auto&... in) { return std::tuple{in.begin()...}; }, inputs_)},
+        slots_{new map_slot<R>[s.elements]} {}
+
+  map_slot<R>* slot(std::size_t i) noexcept { return slots_.get() + i; }
+
+ private:
+  using begins = std::tuple<decltype(std::declval<Inputs&>().begin())...>;
+
+  ending run(const chunk& c) noexcept override {
+    return run_elements(c, begins_, std::index_sequence_for<Inputs...>{});
+  }
+
+  /// All that the loop uses is local, so that it can be vectorised.
+  template <std::size_t... I>
+  ending run_elements(const chunk& c, const begins& inputs, std::index_sequence<I...>) noexcept {
+    map_slot<R>* const slots = slots_.get();
+    const std::size_t last = c.last;
+    std::size_t i = c.first;
+    try {
+      for (; i < last; ++i) {
+        fill_slot<R>(slots[i], function_, std::get<I>(inputs)[static_cast<std::ptrdiff_t>(i)]...);
+      }
+    } catch (...) {
+      return {i, std::current_exception()};
+    }
+    return {i, nullptr};
+  }
+
+  const Function function_;
+  std::tuple<Inputs...> inputs_;
+  begins begins_;
+  std::unique_ptr<map_slot<R>[]> slots_;
+};
+
+template <typename R, typename Work>
+class indexed_source final : public map_source<R> {
+ public:
+  explicit indexed_source(std::shared_ptr<Work> work) : work_{std::move(work)} {}
+  ~indexed_source() override { work_->abandon(); }
+
+  ready_slots<R> next() override {
+    const map_schedule::chunk c = work_->next();
+    return {work_->slot(c.first), work_->slot(c.last)};
+  }
+
+ private:
+  std::shared_ptr<Work> work_;
+};
+
+// --- a window over the input ---
+
+/// An element on its way to a worker: where it lies if it stays there, else its value.
+template <typename Input>
+using carried_element =
+    std::conditional_t<std::is_lvalue_reference_v<element_of<Input>> &&
+                           std::forward_iterator<decltype(std::declval<Input&>().begin())>,
+                       element_of<Input>, std::remove_cvref_t<element_of<Input>>>;
+
+/// What one call of a windowed map brings back.
+template <typename R>
+struct map_batch {
+  std::vector<map_slot<R>> slots;
+  std::size_t taken;         // elements of the input
+  std::exception_ptr error;  // of the element after the last slot
+};
+
+/// Never more than `size_` elements between input and reader.
+template <typename R, typename Function, typename... Inputs>
+class windowed_source final : public map_source<R> {
+ public:
+  windowed_source(executor& where, const map_options& options, time_point deadline,
+                  Function function, std::tuple<Inputs...> inputs)
+      : where_{where},
+        size_{*options.buffer_size},
+        chunk_{options.chunk_size == 0 ? 1 : std::min(options.chunk_size, size_)},
+        ordered_{options.ordered},
+        deadline_{deadline},
+        function_{std::make_shared<const Function>(std::move(function))},
+        inputs_{std::move(inputs)},
+        positions_{std::apply([](auto&... in) { return std::tuple{in.begin()...}; }, inputs_)},
+        completed_{{}, deadline} {
+    fill();
+  }
+  ~windowed_source() override { cancel_rest(); }
+
+  ready_slots<R> next() override {
+    unread_ -= std::exchange(current_.taken, 0);
+    if (current_.error) {
+      cancel_rest();
+      std::rethrow_exception(std::exchange(current_.error, nullptr));
+    }
+    try {
+      fill();
+      if (window_.empty()) return {};
+      current_ = take_next().get();
+    } catch (...) {
+      cancel_rest();
+      throw;
+    }
+    if (current_.slots.empty()) return next();  // its first element threw
+    return {current_.slots.data(), current_.slots.data() + current_.slots.size()};
+  }
+
+ private:
+  using batch = map_batch<R>;
+  using elements = std::tuple<carried_element<Inputs>...>;
+
+  bool at_end() {
+    return [this]<std::size_t... I>(std::index_sequence<I...>) {
+      return ((std::get<I>(positions_) == std::get<I>(inputs_).end()) || ...);
+    }(std::index_sequence_for<Inputs...>{});
+  }
+
+  /// Submits until the window is full or the input is at its end.
+  void fill() {
+    while (unread_ < size_ && !at_end()) {
+      std::vector<elements> chunk;
+      for (; chunk.size() < chunk_ && unread_ < size_ && !at_end(); ++unread_) {
+        std::apply([&](auto&... at) { chunk.emplace_back(*at...), (++at, ...); }, positions_);
+      }
+      auto work = [function = function_, chunk = std::move(chunk)]() mutable {
+        return run(*function, chunk);
+      };
+      window_.push_back(launch<batch>(where_, new call<batch, decltype(work)>{std::move(work)}, 0));
+      if (!ordered_) completed_.add(window_.back());
+    }
+  }
+
+  static batch run(const Function& function, std::vector<elements>& chunk) {
+    batch result{{}, chunk.size(), nullptr};
+    result.slots.reserve(chunk.size());
+    try {
+      for (elements& e : chunk) {
+        result.slots.emplace_back();
+        std::apply(
+            [&](auto&... x) {
+              fill_slot<R>(result.slots.back(), function,
+                           std::forward<carried_element<Inputs>>(x)...);
+            },
+            e);
+      }
+    } catch (...) {
+      result.slots.pop_back();
+      result.error = std::current_exception();
+    }
+    return result;
+  }
+
+  future<batch> take_next() {
+    future<batch> result;
+    if (ordered_) {
+      if (!window_.front().wait_until(deadline_)) throw_map_timeout(unread_);
+      result = std::move(window_.front());
+      window_.pop_front();
+    } else {
+      result = *completed_.next();
+      std::erase(window_, result);
+    }
+    return result;
+  }
+
+  void cancel_rest() noexcept {
+    for (const auto& f : std::exchange(window_, {})) f.cancel();
+  }
+
+  executor& where_;
+  const std::size_t size_;
+  const std::size_t chunk_;
+  const bool ordered_;
+  const time_point deadline_;
+  std::shared_ptr<const Function> function_;
+  std::tuple<Inputs...> inputs_;
+  std::tuple<decltype(std::declval<Inputs&>().begin())...> positions_;
+  std::size_t unread_ = 0;  // elements submitted and not yet yielded
+  std::deque<future<batch>> window_;
+  as_completed_range<batch> completed_;  // of the window, if results need not be in order
+  batch current_{};
+};
+
+// --- start ---
+
+template <typename R, typename Function, typename... Inputs>
+map_results<R> start_indexed_map(executor& where, const map_options& options, time_point deadline,
+                                 unsigned workers, Function function, Inputs... inputs) {
+  using work = indexed_work<R, Function, Inputs...>;
+  std::size_t elements = static_cast<std::size_t>(-1);
+  ((elements = std::min(elements, static_cast<std::size_t>(std::ranges::size(inputs)))), ...);
+  auto shared = std::make_shared<work>(
+      map_schedule::settings{elements, options.chunk_size, workers, options.ordered, deadline},
+      std::move(function), std::tuple<Inputs...>{std::move(inputs)...});
+  map_schedule::start(shared, where);
+  return map_results<R>{std::make_unique<indexed_source<R, work>>(std::move(shared))};
+}
+
+template <typename R, typename Function, typename... Inputs>
+map_results<R> start_windowed_map(executor& where, const map_options& options, time_point deadline,
+                                  Function function, Inputs... inputs) {
+  return map_results<R>{std::make_unique<windowed_source<R, Function, Inputs...>>(
+      where, options, deadline, std::move(function), std::tuple<Inputs...>{std::move(inputs)...})};
+}
+
+template <typename Executor, typename Function, std::ranges::input_range... Ranges>
+auto start_map(Executor& where, const map_options& options, Function&& function,
+               Ranges&&... ranges) {
+  using plain = std::decay_t<Function>;
+  constexpr bool callable =
+      std::is_invocable_v<const plain&,
+                          element_of<decltype(make_input(std::declval<Ranges>()))>...>;
+  static_assert(callable,
+                "cadre: map cannot call the callable (as const) with the elements of the ranges");
+  if constexpr (callable) {
+    using result = map_result<plain, decltype(make_input(std::declval<Ranges>()))...>;
+    static_assert(is_result<result>, "cadre: the results of map must be movable");
+    if (is_empty_callable(function)) throw_empty_callable("map");
+    if (options.buffer_size == 0) throw_bad_buffer_size();
+    const time_point deadline = options.timeout ? deadline_after(*options.timeout) : never;
+    if (options.buffer_size) {
+      return start_windowed_map<result, plain>(where, options, deadline,
+                                               std::forward<Function>(function),
+                                               make_input(std::forward<Ranges>(ranges))...);
+    }
+    return start_indexed_map<result, plain>(where, options, deadline, where.max_workers(),
+                                            std::forward<Function>(function),
+                                            make_indexed_input(std::forward<Ranges>(ranges))...);
+  }
+}
+
+}  // namespace cadre::detail

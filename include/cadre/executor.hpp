@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+// executor: whatever runs calls. What thread pools, process pools and clusters share.
+//
+//     std::unique_ptr<cadre::executor> any = cadre::make_executor("threads:8");
+//     cadre::future<double> y = any->submit(&simulate, 42);
+//     any->shutdown();
+//
+// Portable   Through this class a call must be portable, so that the kind of executor can be chosen
+//            at run time: a function, a captureless lambda or a functor without pointers, and
+//            arguments and results that are values. local_executor takes any callable.
+// Threads    Any thread may call any member at any time, also from within a call.
+// Ordering   What was sequenced before submit() happens before the call begins.
+// Errors     shutdown_error after shutdown() began, broken_executor, queue_full;
+//            std::invalid_argument for an empty callable.
+// Source     Python's concurrent.futures.Executor.
+#pragma once
+
+#include <cadre/config.hpp>
+#include <cadre/detail/call.hpp>
+#include <cadre/detail/portable.hpp>
+#include <cadre/future.hpp>
+#include <cadre/map.hpp>
+#include <cadre/stats.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <iterator>
+#include <optional>
+#include <ranges>
+#include <stop_token>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace cadre {
+
+namespace detail {
+
+struct executor_access;
+
+template <typename Executor, typename Function, std::ranges::input_range... Ranges>
+auto start_map(Executor& where, const map_options& options, Function&& function,
+               Ranges&&... ranges);
+
+}  // namespace detail
+
+/// How one call is to be treated.
+struct submit_options {
+  std::string name = {};  ///< for messages, reports and traces
+  int priority = 0;       ///< a higher one overtakes queued lower ones; equal ones keep their order
+  /// Stopped while the call is pending: cancels it. While it runs: as future::request_stop().
+  std::stop_token stop_token = {};
+};
+
+struct shutdown_options {
+  bool wait = true;             ///< block until the calls are done and the workers have ended
+  bool cancel_pending = false;  ///< cancel the calls that have not begun
+  /// How long to wait for the calls to end by themselves. Then what is pending is cancelled, what
+  /// runs is asked to stop, and after `grace` shutdown() returns and says what still runs.
+  std::optional<std::chrono::nanoseconds> deadline = {};
+  std::chrono::nanoseconds grace = std::chrono::milliseconds{100};
+};
+
+/// What shutdown() left behind.
+struct shutdown_report {
+  bool complete = true;            ///< all calls are done, all workers have ended
+  std::size_t still_running = 0;   ///< calls that did not stop in time
+  std::vector<std::string> names;  ///< of these, the names of those that have one
+};
+
+class CADRE_API executor {
+ public:
+  executor(const executor&) = delete;
+  executor& operator=(const executor&) = delete;
+  /// The derived executor's destructor has called shutdown().
+  virtual ~executor();
+
+  /// Runs `function(args...)` on a worker. Does not block, unless the executor is bounded and
+  /// blocks when it is full.
+  template <typename Function, typename... Args>
+    requires(!std::same_as<std::remove_cvref_t<Function>, submit_options>)
+  auto submit(Function&& function, Args&&... args) {
+    detail::check_portable<Function, Args...>();
+    return submit_any({}, std::forward<Function>(function), std::forward<Args>(args)...);
+  }
+  template <typename Function, typename... Args>
+  auto submit(submit_options options, Function&& function, Args&&... args) {
+    detail::check_portable<Function, Args...>();
+    return submit_any(std::move(options), std::forward<Function>(function),
+                      std::forward<Args>(args)...);
+  }
+
+  /// Calls `function` with each element of the ranges, taken together, on the workers, and returns
+  /// the range of the results. See map.hpp.
+  template <typename Function, std::ranges::input_range... Ranges>
+    requires(sizeof...(Ranges) > 0)
+  auto map(Function&& function, Ranges&&... ranges) {
+    return map(map_options{}, std::forward<Function>(function), std::forward<Ranges>(ranges)...);
+  }
+  template <typename Function, std::ranges::input_range... Ranges>
+    requires(sizeof...(Ranges) > 0)
+  auto map(map_options options, Function&& function, Ranges&&... ranges) {
+    detail::check_portable<Function, std::ranges::range_value_t<Ranges>...>();
+    return detail::start_map(*this, options, std::forward<Function>(function),
+                             std::forward<Ranges>(ranges)...);
+  }
+
+  /// No more calls are accepted; those accepted run, unless cancelled. Idempotent, and concurrent
+  /// calls are safe. On one of the executor's own workers it does not wait.
+  shutdown_report shutdown(const shutdown_options& options = {}) { return do_shutdown(options); }
+
+  /// A snapshot. Cost: some loads per worker.
+  executor_stats stats() const { return do_stats(); }
+
+  /// How many calls can run at the same time.
+  unsigned max_workers() const noexcept { return do_max_workers(); }
+
+ protected:
+  executor() = default;
+
+  /// submit() without the test for portability.
+  template <typename Function, typename... Args>
+  auto submit_any(submit_options options, Function&& function, Args&&... args);
+
+ private:
+  friend struct detail::executor_access;
+
+  /// Queues `call` and takes over one reference to it; on an exception that stays the caller's.
+  /// Its owner is set here.
+  virtual void do_enqueue(detail::state_base& call, int priority) = 0;
+  /// Queues the `count` calls from `first` on, linked by queue_next, with one wake-up in all. On an
+  /// exception, `first` is the first one that is still the caller's. The default is a loop over
+  /// do_enqueue().
+  virtual void do_enqueue_all(detail::state_base*& first, std::size_t count);
+  virtual shutdown_report do_shutdown(const shutdown_options& options) = 0;
+  virtual executor_stats do_stats() const = 0;
+  virtual unsigned do_max_workers() const noexcept = 0;
+  /// What the executor's workers know it by; null if it has none.
+  virtual const void* do_identity() const noexcept { return nullptr; }
+};
+
+namespace detail {
+
+/// The door between executors and what is built upon them.
+struct executor_access {
+  static void enqueue(executor& where, state_base& call, int priority) {
+    where.do_enqueue(call, priority);
+  }
+  static void enqueue_all(executor& where, state_base*& first, std::size_t count) {
+    where.do_enqueue_all(first, count);
+  }
+  static const void* identity(const executor& where) noexcept { return where.do_identity(); }
+};
+
+/// Calls on their way into an executor together. Holds the queue's reference to each.
+class CADRE_API call_chain {
+ public:
+  call_chain() noexcept = default;
+  call_chain(const call_chain&) = delete;
+  call_chain& operator=(const call_chain&) = delete;
+  /// Drops what was not submitted.
+  ~call_chain();
+
+  void push(state_base& call) noexcept;
+  void submit(executor& where);
+
+ private:
+  state_base* first_ = nullptr;
+  state_base* last_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+/// Gives a call to an executor, and its future to the caller.
+template <typename T, typename Call>
+future<T> launch(executor& where, Call* call, int priority) {
+  using ref = detail::ref<state<T>>;
+  auto result = access::make(ref{call, typename ref::adopt{}});
+  // The queue's reference, until the queue has taken it.
+  ref queued{call, typename ref::adopt{}};
+  executor_access::enqueue(where, *call, priority);
+  queued.detach();
+  return result;
+}
+
+template <typename Function, typename... Args>
+void check_callable(const char* who, const Function& function) {
+  static_assert(is_callable<Function, Args...>,
+                "cadre: the callable cannot be called with these arguments; they are stored as "
+                "values and passed as rvalues (use std::ref for a reference)");
+  if (is_empty_callable(function)) throw_empty_callable(who);
+}
+
+}  // namespace detail
+
+template <typename Function, typename... Args>
+auto executor::submit_any(submit_options options, Function&& function, Args&&... args) {
+  detail::check_callable<Function, Args...>("submit", function);
+  if constexpr (detail::is_callable<Function, Args...>) {
+    using result = detail::call_result<Function, Args...>;
+    static_assert(detail::is_result<result>,
+                  "cadre: the result of a call must be movable, a reference or void");
+    if constexpr (detail::is_result<result>) {
+      using work = detail::bound_for<Function, Args...>;
+      constexpr bool takes_token = detail::takes_stop_token<Function, Args...>;
+      auto make_work = [&] {
+        if constexpr (sizeof...(Args) == 0) {
+          return work{std::forward<Function>(function)};
+        } else {
+          return work{std::forward<Function>(function), {std::forward<Args>(args)...}};
+        }
+      };
+      if constexpr (!takes_token) {
+        if (options.name.empty() && !options.stop_token.stop_possible()) {
+          return detail::launch<result>(*this, new detail::call<result, work>{make_work()},
+                                        options.priority);
+        }
+      }
+      auto* call = new detail::tracked_call<result, work, takes_token>{
+          std::move(options.name), options.stop_token, make_work()};
+      if (options.stop_token.stop_requested()) {  // too late: it is never queued
+        call->cancel();
+        call->release();
+        using ref = detail::ref<detail::state<result>>;
+        return detail::access::make(ref{call, typename ref::adopt{}});
+      }
+      auto f = detail::launch<result>(*this, call, options.priority);
+      call->follow_token();
+      return f;
+    }
+  }
+}
+
+}  // namespace cadre
+
+#include <cadre/detail/map_start.hpp>

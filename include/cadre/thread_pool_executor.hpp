@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// thread_pool_executor: calls on threads.
+//
+//     cadre::thread_pool_executor pool{{.max_workers = 8}};
+//     auto sum = pool.submit([](int a, int b) { return a + b; }, 1, 2);
+//     std::cout << sum.get();
+//
+// Workers    Threads start on demand, one per call while none is idle, up to max_workers. Idle ones
+//            spin for a few microseconds if that paid lately, then sleep; an idle pool uses no CPU.
+// Order      Calls begin in the order of their submission by one thread, higher priorities first.
+//            Calls that a worker submits queue up at that worker, and idle workers take from there.
+// Waiting    A worker that waits for a pending call of its own pool runs it. When all workers are
+//            blocked, a further one starts, up to 64 times. So calls may wait for calls.
+// Lifetime   The destructor is shutdown({.wait = true}). Destroyed by one of its own calls, it does
+//            not wait; the rest is run first. Futures outlive the pool. In a child of fork() every
+//            use throws broken_executor, and the destructor does nothing.
+// Errors     std::invalid_argument for impossible options; std::system_error when the first thread
+//            cannot be started.
+// Cost       About 50 ns per call with a future. See benchmarks/RESULTS.md.
+// Source     Python's concurrent.futures.ThreadPoolExecutor.
+#pragma once
+
+#include <cadre/config.hpp>
+#include <cadre/detail/unique_function.hpp>
+#include <cadre/local_executor.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace cadre {
+
+/// What submit does when max_pending calls are pending already. The pool's own workers are never
+/// held up: they would wait for themselves.
+enum class when_full {
+  block,        ///< waits for room; throws shutdown_error if the pool shuts down meanwhile
+  reject,       ///< throws queue_full
+  caller_runs,  ///< runs the call in submit(), on the caller's thread
+};
+
+struct thread_pool_options {
+  std::optional<int> max_workers = {};  ///< > 0; none: usable_cpus()
+  std::string thread_name_prefix = {};  ///< threads are named <prefix>_<number>; none: pool-<n>
+  detail::unique_function<void()> initializer = {};  ///< runs first on each worker; if it throws,
+                                                     ///< the pool is broken
+  detail::unique_function<void()> finalizer = {};    ///< runs last on each worker
+  /// A worker that found nothing to do for so long ends.
+  std::chrono::nanoseconds idle_timeout = std::chrono::nanoseconds::max();
+  std::optional<std::size_t> max_pending = {};  ///< > 0; none: no bound
+  cadre::when_full when_full = cadre::when_full::block;
+  /// How long an idle worker looks for work before it sleeps, at most.
+  std::chrono::nanoseconds spin = std::chrono::microseconds{20};
+  std::vector<int> affinity = {};  ///< CPU numbers; worker i runs on number i of these, cyclically
+};
+
+class CADRE_API thread_pool_executor final : public local_executor {
+ public:
+  explicit thread_pool_executor(thread_pool_options options = {});
+  /// As many workers as `max_workers`.
+  explicit thread_pool_executor(int max_workers)
+      : thread_pool_executor{thread_pool_options{.max_workers = max_workers}} {}
+  ~thread_pool_executor() override;
+
+ private:
+  class impl;
+
+  void do_enqueue(detail::state_base& call, int priority) override;
+  void do_enqueue_all(detail::state_base*& first, std::size_t count) override;
+  shutdown_report do_shutdown(const shutdown_options& options) override;
+  executor_stats do_stats() const override;
+  unsigned do_max_workers() const noexcept override;
+  const void* do_identity() const noexcept override;
+
+  std::shared_ptr<impl> impl_;
+};
+
+/// The processors that this process may use: the smaller of its affinity mask and its cgroup's CPU
+/// quota (v1 or v2), rounded up; CADRE_MAX_WORKERS in the environment overrides both. At least 1.
+CADRE_API unsigned usable_cpus();
+
+}  // namespace cadre

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// Durations in buckets that double, from 1 ns to 18 minutes. One writer, any readers.
+#pragma once
+
+#include <cadre/detail/atomic.hpp>
+#include <cadre/stats.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace cadre::detail {
+
+class histogram {
+ public:
+  static constexpr std::size_t buckets = 41;
+  using counts = std::array<std::uint64_t, buckets>;
+
+  /// `weight` calls took `ns` nanoseconds.
+  void add(std::uint64_t ns, std::uint64_t weight) noexcept {
+    auto& count = counts_[std::min<std::size_t>(std::bit_width(ns), buckets - 1)];
+    // relaxed, both: one writer; statistics order nothing.
+    count.store(count.load(std::memory_order_relaxed) + weight, std::memory_order_relaxed);
+  }
+
+  void add_to(counts& sum) const noexcept {
+    // relaxed: statistics order nothing.
+    for (std::size_t i = 0; i < buckets; ++i) sum[i] += counts_[i].load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::array<sync::atomic<std::uint64_t>, buckets> counts_{};
+};
+
+inline duration_summary summarise(const histogram::counts& counts) noexcept {
+  duration_summary summary;
+  for (const std::uint64_t n : counts) summary.samples += n;
+  const auto quantile = [&](std::uint64_t percent) {
+    const std::uint64_t rank = (summary.samples * percent + 99) / 100;
+    std::uint64_t seen = 0;
+    std::size_t i = 0;
+    while (i < counts.size() && (seen += counts[i]) < rank) ++i;
+    return std::chrono::nanoseconds{rank == 0 ? 0 : std::int64_t{1} << i};
+  };
+  summary.p50 = quantile(50);
+  summary.p95 = quantile(95);
+  summary.p99 = quantile(99);
+  return summary;
+}
+
+}  // namespace cadre::detail

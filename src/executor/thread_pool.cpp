@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: MIT
+#include "executor/thread_pool.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+#include <cadre/hooks.hpp>
+
+#include <algorithm>
+#include <mutex>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+namespace cadre {
+namespace {
+
+// More replacements: more calls may wait for things outside the pool before a pool of blocked
+// workers stands still. Fewer: less memory for threads that only wait.
+constexpr unsigned max_replacements = 64;
+constexpr int most_workers = 2000;  // with the replacements below the census' 4095
+
+unsigned checked_workers(const thread_pool_options& options) {
+  if (!options.max_workers) return std::min<unsigned>(usable_cpus(), most_workers);
+  const int n = *options.max_workers;
+  if (n > 0 && n <= most_workers) return static_cast<unsigned>(n);
+  throw std::invalid_argument{"thread_pool: max_workers must be between 1 and " +
+                              std::to_string(most_workers) + ", got " + std::to_string(n)};
+}
+
+std::string next_prefix() {
+  static constinit sync::atomic<unsigned> pools{0};
+  // relaxed: a number that is used once.
+  return "pool-" + std::to_string(pools.fetch_add(1, std::memory_order_relaxed));
+}
+
+/// A thread in its last lines may meet itself.
+void join_or_detach(std::thread& thread) {
+  if (!thread.joinable()) return;
+  thread.get_id() == std::this_thread::get_id() ? thread.detach() : thread.join();
+}
+
+std::string what_of(const std::exception_ptr& reason) {
+  try {
+    std::rethrow_exception(reason);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
+}  // namespace
+
+thread_pool_executor::impl::impl(thread_pool_options options)
+    : worker_pool{checked_workers(options), max_replacements},
+      max_workers_{checked_workers(options)},
+      options_{std::move(options)},
+      places_(max_workers_ + max_replacements) {
+  if (options_.max_pending) {
+    if (*options_.max_pending == 0) {
+      throw std::invalid_argument{"thread_pool: max_pending must be greater than 0, got 0"};
+    }
+    room_ = std::make_unique<detail::room>(static_cast<std::int64_t>(*options_.max_pending));
+  }
+  for (const int cpu : options_.affinity) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE) {
+      throw std::invalid_argument{"thread_pool: affinity names processor " + std::to_string(cpu) +
+                                  "; it must be between 0 and " + std::to_string(CPU_SETSIZE - 1)};
+    }
+  }
+  if (options_.thread_name_prefix.empty()) options_.thread_name_prefix = next_prefix();
+  spin = options_.spin;
+  idle_timeout = options_.idle_timeout;
+}
+
+thread_pool_executor::impl::~impl() {
+  // The last owner may be one of the threads, in a pool that a call of its own destroyed.
+  for (place& p : places_) join_or_detach(p.thread);
+}
+
+detail::waiting_worker* thread_pool_executor::impl::own_worker_here() const noexcept {
+  detail::waiting_worker* worker = detail::this_thread_worker();
+  return worker != nullptr && worker->works_for(this) ? worker : nullptr;
+}
+
+void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority) {
+  // relaxed: a worker that does not see it yet will still run the call before it ends; for others
+  // push() decides, but here submitters stop that would keep close() from coming to its end.
+  if (forked() || refusing_.load(std::memory_order_relaxed)) refuse();
+  call.set_owner(this, generation_);
+  detail::waiting_worker* own = own_worker_here();
+  if (own != nullptr && priority == 0) {
+    if (room_) room_->enter_anyway();
+    detail::note_submission(call);
+    own->repost(call);
+    return;
+  }
+  if (room_ != nullptr) {
+    if (own != nullptr) {
+      room_->enter_anyway();
+    } else if (!make_room(call)) {
+      return;
+    }
+  }
+  detail::note_submission(call);
+  const bool started = queue.now().live() == 0 && start_first_worker();
+  const auto outcome = queue.push(call, priority);
+  // The first worker has just been started for this very call.
+  if (!started || outcome == detail::dispatcher::outcome::closed) after_push(outcome, 1);
+}
+
+void thread_pool_executor::impl::enqueue_all(detail::state_base*& first, std::size_t count) {
+  if (forked() || refusing_.load(std::memory_order_relaxed)) refuse();  // relaxed: as enqueue()
+  if (room_ || own_worker_here() != nullptr) {
+    // One after the other: there may never be room for all of them, and a worker's own deque takes
+    // no chain.
+    for (; count > 0; --count) {
+      detail::state_base* next = first->queue_next;
+      enqueue(*first, 0);
+      first = next;
+    }
+    return;
+  }
+  detail::state_base* call = first;
+  for (std::size_t i = 0; i < count; ++i, call = call->queue_next) {
+    call->set_owner(this, generation_);
+    detail::note_submission(*call);
+  }
+  if (queue.now().live() == 0) start_first_worker();
+  after_push(queue.push_all(*first, count), 0);
+}
+
+void thread_pool_executor::impl::after_push(detail::dispatcher::outcome outcome,
+                                            std::size_t refused) {
+  switch (outcome) {
+    case detail::dispatcher::outcome::accepted:
+      return;
+    case detail::dispatcher::outcome::accepted_start_worker:
+      try_start_worker();
+      return;
+    case detail::dispatcher::outcome::closed:
+      if (room_ && refused != 0) room_->leave();
+      refuse();
+  }
+}
+
+/// Room for one more pending call. False if the call has been run here instead.
+bool thread_pool_executor::impl::make_room(detail::state_base& call) {
+  if (room_->try_enter()) return true;
+  // relaxed: push() will decide.
+  if (refusing_.load(std::memory_order_relaxed)) refuse();
+  switch (options_.when_full) {
+    case when_full::reject:
+      throw queue_full{"thread_pool: " + std::to_string(*options_.max_pending) +
+                       " calls are pending, as many as max_pending allows; the call was not "
+                       "accepted: try again later, or let submit block"};
+    case when_full::caller_runs:
+      run_here(call);
+      return false;
+    case when_full::block:
+      break;
+  }
+  const detail::blocking_scope scope{nullptr, 0, false};
+  if (!room_->enter()) refuse();
+  return true;
+}
+
+void thread_pool_executor::impl::run_here(detail::state_base& call) noexcept {
+  run_by_callers_.fetch_add(1, std::memory_order_relaxed);  // relaxed: statistics order nothing
+  detail::run_context context;
+  if (call.is_posted() || call.try_start()) {
+    auto& ended = ended_elsewhere_[call.run(context)];
+    ended.fetch_add(1, std::memory_order_relaxed);  // relaxed: statistics order nothing
+  }
+  call.release();
+}
+
+void thread_pool_executor::impl::refuse() {
+  if (forked()) {
+    throw broken_executor{
+        "thread_pool: it belongs to the parent of this forked process, and its threads exist only "
+        "there; make a new pool in the child"};
+  }
+  const std::lock_guard lock{reason_mutex_};
+  if (!broken_why_.empty()) throw broken_executor{broken_why_};
+  throw shutdown_error{
+      "thread_pool: cannot submit after shutdown; the call was not accepted: submit it to another "
+      "executor"};
+}
+
+void thread_pool_executor::impl::on_cancelled() noexcept {
+  cancelled_.fetch_add(1, std::memory_order_relaxed);  // relaxed: statistics order nothing
+  if (room_) room_->leave();
+}
+
+// --- workers ---
+
+bool thread_pool_executor::impl::start_first_worker() {
+  return queue.admit() && start_admitted_worker();
+}
+
+void thread_pool_executor::impl::try_start_worker() noexcept {
+  if (!queue.admit()) return;
+  try {
+    start_admitted_worker();
+  } catch (...) {
+    // The others will do the work, if there are any.
+    if (queue.now().live() == 0) {
+      break_pool("no worker can be started", std::current_exception());
+    }
+  }
+}
+
+/// False if there is no place for it now.
+bool thread_pool_executor::impl::start_admitted_worker() {
+  std::thread ended;  // joined without the lock: in its last lines it may ask for it
+  bool started = false;
+  {
+    const std::lock_guard lock{places_mutex_};
+    started = occupy_place(ended);
+  }
+  join_or_detach(ended);
+  return started;
+}
+
+/// Under places_mutex_. `ended` becomes the thread that had the place before.
+bool thread_pool_executor::impl::occupy_place(std::thread& ended) {
+  const auto free =
+      std::find_if(places_.begin(), places_.end(), [](const place& p) { return !p.occupied; });
+  if (free == places_.end()) {  // threads that are about to end; the first of them looks again
+    queue.dismiss(false, 0);
+    return false;
+  }
+  const auto index = static_cast<unsigned>(free - places_.begin());
+  try {
+    if (!free->worker) free->worker = std::make_unique<detail::worker>(*this, index);
+    // relaxed: it is written under places_mutex_ only.
+    const unsigned used = places_used_.load(std::memory_order_relaxed);
+    // release: pairs with the acquire in for_each_worker().
+    places_used_.store(std::max(used, index + 1), std::memory_order_release);
+    std::thread thread{[self = shared_from_this(), index] { self->thread_main(index); }};
+    ended = std::exchange(free->thread, std::move(thread));
+    free->occupied = true;
+    return true;
+  } catch (...) {
+    queue.dismiss(false, 0);
+    std::throw_with_nested(std::system_error{
+        std::make_error_code(std::errc::resource_unavailable_try_again),
+        "thread_pool: cannot start a worker thread; lower max_workers, or raise the limit"});
+  }
+}
+
+void thread_pool_executor::impl::thread_main(unsigned index) {
+  if (initialise(index)) {
+    places_[index].worker->run();
+    try {
+      if (options_.finalizer) options_.finalizer();
+    } catch (...) {
+      detail::report_unhandled("finalizer", options_.thread_name_prefix, std::current_exception());
+    }
+  } else {
+    queue.dismiss(false, 0);
+  }
+  {
+    const std::lock_guard lock{places_mutex_};
+    places_[index].occupied = false;
+  }
+  departures_.fetch_add(1, std::memory_order_release);  // release: pairs with wait_for_workers()
+  sync::futex_wake(&departures_, INT32_MAX);
+  if (queue.has_work()) try_start_worker();
+}
+
+bool thread_pool_executor::impl::initialise(unsigned index) {
+  constexpr std::size_t longest_name = 15;  // the kernel's limit
+  const std::string number = '_' + std::to_string(index);
+  const std::string name =
+      options_.thread_name_prefix.substr(0, longest_name - number.size()) + number;
+  ::pthread_setname_np(::pthread_self(), name.c_str());
+  if (!options_.affinity.empty()) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(static_cast<std::size_t>(options_.affinity[index % options_.affinity.size()]), &set);
+    ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set);
+  }
+  try {
+    if (options_.initializer) options_.initializer();
+    return true;
+  } catch (...) {
+    detail::report_unhandled("initializer", options_.thread_name_prefix, std::current_exception());
+    break_pool("its initializer threw", std::current_exception());
+    return false;
+  }
+}
+
+detail::state_base* thread_pool_executor::impl::steal(unsigned thief) noexcept {
+  // acquire: pairs with the release in start_admitted_worker().
+  const unsigned used = places_used_.load(std::memory_order_acquire);
+  for (unsigned i = 1; i < used; ++i) {
+    if (auto* call = places_[(thief + i) % used].worker->steal_from()) return call;
+  }
+  return nullptr;
+}
+
+bool thread_pool_executor::impl::deques_empty() const noexcept {
+  bool empty = true;
+  for_each_worker([&](detail::worker& w) { empty = empty && w.deque_empty(); });
+  return empty;
+}
+
+template <typename Function>
+void thread_pool_executor::impl::for_each_worker(Function function) const {
+  // acquire: pairs with the release in start_admitted_worker().
+  const unsigned used = places_used_.load(std::memory_order_acquire);
+  for (unsigned i = 0; i < used; ++i) function(*places_[i].worker);
+}
+
+// --- the end ---
+
+void thread_pool_executor::impl::break_pool(const char* what, std::exception_ptr reason) noexcept {
+  const std::string why = "thread_pool \"" + options_.thread_name_prefix +
+                          "\": it is broken, since " + what + ": " + what_of(reason) +
+                          "; its pending calls failed: make a new pool";
+  {
+    const std::lock_guard lock{reason_mutex_};
+    if (broken_why_.empty()) broken_why_ = why;
+  }
+  refusing_.store(true, std::memory_order_relaxed);  // relaxed: push() decides
+  if (room_) room_->close();
+  queue.close();
+  drop_pending(std::make_exception_ptr(broken_executor{why}));
+}
+
+/// Cancels every queued call, or fails it with `reason`.
+void thread_pool_executor::impl::drop_pending(std::exception_ptr reason) noexcept {
+  const auto drop = [&](detail::state_base& call) {
+    if (reason == nullptr && !call.is_posted()) {
+      call.cancel();
+    } else if (call.is_posted() || call.try_start()) {
+      call_begins();
+      call.fail(reason);
+      // relaxed: statistics order nothing.
+      (reason == nullptr ? cancelled_ : ended_elsewhere_[false])
+          .fetch_add(1, std::memory_order_relaxed);
+    }
+    call.release();
+  };
+  for (detail::state_base* call = queue.take_all(); call != nullptr;) {
+    drop(*std::exchange(call, call->queue_next));
+  }
+  for_each_worker([&](detail::worker& w) {
+    while (detail::state_base* call = w.steal_from()) drop(*call);
+  });
+}
+
+shutdown_report thread_pool_executor::impl::shutdown(const shutdown_options& options) {
+  if (forked()) return {};
+  refusing_.store(true, std::memory_order_relaxed);  // relaxed: push() decides
+  if (room_) room_->close();
+  queue.close();
+  if (options.cancel_pending) drop_pending(nullptr);
+  if (!options.wait || own_worker_here() != nullptr) return report(false);
+  const auto deadline = options.deadline ? detail::deadline_after(*options.deadline) : sync::never;
+  if (!wait_for_workers(deadline)) {
+    drop_pending(nullptr);
+    for_each_worker([](detail::worker& w) { w.request_stop(); });
+    if (!wait_for_workers(detail::deadline_after(options.grace))) return report(false);
+  }
+  join_workers();
+  return report(true);
+}
+
+bool thread_pool_executor::impl::wait_for_workers(sync::time_point deadline) noexcept {
+  const detail::blocking_scope scope{nullptr, 0, false};
+  for (;;) {
+    // acquire: pairs with the release in thread_main().
+    const std::uint32_t seen = departures_.load(std::memory_order_acquire);
+    {
+      const std::lock_guard lock{places_mutex_};
+      if (std::none_of(places_.begin(), places_.end(), [](const place& p) { return p.occupied; })) {
+        return true;
+      }
+    }
+    if (!sync::futex_wait(departures_, seen, deadline)) return false;
+  }
+}
+
+void thread_pool_executor::impl::join_workers() {
+  std::vector<std::thread>
+      ended;  // joined without the lock: in their last lines they may ask for it
+  {
+    const std::lock_guard lock{places_mutex_};
+    for (place& p : places_) {
+      if (p.thread.joinable()) ended.push_back(std::move(p.thread));
+    }
+  }
+  for (std::thread& t : ended) t.join();
+}
+
+shutdown_report thread_pool_executor::impl::report(bool complete) {
+  shutdown_report result;
+  result.complete = complete;
+  if (complete) return result;
+  result.still_running = stats().running;
+  for_each_worker([&](detail::worker& w) { w.add_names(result.names); });
+  return result;
+}
+
+executor_stats thread_pool_executor::impl::stats() {
+  detail::worker_totals totals;
+  // Ends before begins before submissions: see worker::add_to().
+  executor_stats s;
+  s.cancelled = cancelled_.load(std::memory_order_relaxed);  // relaxed: statistics order nothing
+  for_each_worker([&](detail::worker& w) { w.add_to(totals); });
+  // relaxed, both: statistics order nothing.
+  const std::uint64_t failed_elsewhere = ended_elsewhere_[false].load(std::memory_order_relaxed);
+  const std::uint64_t returned_elsewhere = ended_elsewhere_[true].load(std::memory_order_relaxed);
+  s.finished = totals.finished + returned_elsewhere;
+  s.failed = totals.failed + failed_elsewhere;
+  s.running = totals.started - totals.finished - totals.failed;
+  // relaxed: as above.
+  const std::uint64_t run_by_callers = run_by_callers_.load(std::memory_order_relaxed);
+  s.submitted = forked() ? 0 : queue.accepted() + totals.submitted + run_by_callers;
+  const std::uint64_t gone = s.finished + s.failed + s.running + s.cancelled;
+  s.pending = s.submitted > gone ? s.submitted - gone : 0;
+  const detail::census c = queue.now();
+  s.workers = c.live();
+  s.idle = c.idle();
+  s.queue_time = detail::summarise(totals.queue_times);
+  s.run_time = detail::summarise(totals.run_times);
+  return s;
+}
+
+}  // namespace cadre

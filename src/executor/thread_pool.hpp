@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// The inside of a thread_pool_executor. Shared by the executor and its threads, so that a pool may
+// be destroyed by one of its own calls.
+#pragma once
+
+#include <cadre/errors.hpp>
+#include <cadre/thread_pool_executor.hpp>
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "executor/room.hpp"
+#include "executor/worker.hpp"
+
+namespace cadre {
+
+class thread_pool_executor::impl final : public detail::worker_pool,
+                                         public std::enable_shared_from_this<impl> {
+ public:
+  explicit impl(thread_pool_options options);
+  ~impl();
+
+  void enqueue(detail::state_base& call, int priority);
+  void enqueue_all(detail::state_base*& first, std::size_t count);
+  shutdown_report shutdown(const shutdown_options& options);
+  executor_stats stats();
+  unsigned max_workers() const noexcept { return max_workers_; }
+  bool forked() const noexcept { return generation_ != detail::fork_generation(); }
+
+  // worker_pool
+  void try_start_worker() noexcept override;
+  detail::state_base* steal(unsigned thief) noexcept override;
+  bool deques_empty() const noexcept override;
+  void call_begins() noexcept override {
+    if (room_) room_->leave();
+  }
+  // call_owner
+  void on_cancelled() noexcept override;
+
+ private:
+  /// A place for a worker. Workers come and go; the place and its numbers stay.
+  struct place {
+    std::unique_ptr<detail::worker> worker;
+    std::thread thread;     // guarded by places_mutex_
+    bool occupied = false;  // guarded by places_mutex_
+  };
+
+  detail::waiting_worker* own_worker_here() const noexcept;
+  bool make_room(detail::state_base& call);
+  void run_here(detail::state_base& call) noexcept;
+  void after_push(detail::dispatcher::outcome outcome, std::size_t refused);
+  bool start_first_worker();
+  bool start_admitted_worker();
+  bool occupy_place(std::thread& ended);
+  void thread_main(unsigned index);
+  bool initialise(unsigned index);
+  void name_and_bind(unsigned index);
+  void break_pool(const char* what, std::exception_ptr reason) noexcept;
+  [[noreturn]] void refuse();
+  void drop_pending(std::exception_ptr reason) noexcept;
+  bool wait_for_workers(sync::time_point deadline) noexcept;
+  void join_workers();
+  shutdown_report report(bool complete);
+  template <typename Function>
+  void for_each_worker(Function function) const;
+
+  const unsigned max_workers_;
+  const unsigned generation_ = detail::fork_generation();
+  thread_pool_options options_;
+  std::unique_ptr<detail::room> room_;
+
+  std::vector<place> places_;  // as many as there can ever be workers
+  sync::atomic<unsigned> places_used_{0};
+  sync::mutex places_mutex_;
+
+  sync::atomic<bool> refusing_{false};
+  sync::mutex reason_mutex_;
+  std::string broken_why_;  // guarded by reason_mutex_; empty: shut down in good order
+
+  sync::atomic<std::uint64_t> cancelled_{0};
+  sync::atomic<std::uint64_t> run_by_callers_{0};        // calls accepted and not queued
+  sync::atomic<std::uint64_t> ended_elsewhere_[2] = {};  // not on a worker: that failed, returned
+  sync::atomic<std::uint32_t> departures_{0};            // a futex word: changes when a worker ends
+};
+
+}  // namespace cadre

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#include <cadre/thread_pool_executor.hpp>
+
+#include "executor/thread_pool.hpp"
+
+namespace cadre {
+
+thread_pool_executor::thread_pool_executor(thread_pool_options options)
+    : impl_{std::make_shared<impl>(std::move(options))} {}
+
+thread_pool_executor::~thread_pool_executor() {
+  if (impl_->forked()) {
+    // The threads are the parent's; nothing of the pool can be touched safely. Keep it for ever,
+    // where leak checkers find it.
+    struct kept {
+      std::shared_ptr<impl> pool;
+      kept* next;
+    };
+    static kept* all = nullptr;
+    all = new kept{std::move(impl_), all};
+    return;
+  }
+  impl_->shutdown({});
+}
+
+void thread_pool_executor::do_enqueue(detail::state_base& call, int priority) {
+  impl_->enqueue(call, priority);
+}
+
+void thread_pool_executor::do_enqueue_all(detail::state_base*& first, std::size_t count) {
+  impl_->enqueue_all(first, count);
+}
+
+shutdown_report thread_pool_executor::do_shutdown(const shutdown_options& options) {
+  return impl_->shutdown(options);
+}
+
+const void* thread_pool_executor::do_identity() const noexcept { return impl_.get(); }
+
+executor_stats thread_pool_executor::do_stats() const { return impl_->stats(); }
+
+unsigned thread_pool_executor::do_max_workers() const noexcept { return impl_->max_workers(); }
+
+}  // namespace cadre
