@@ -1,0 +1,23 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""compile_twice.py CASE.cpp COMPILER FLAGS...: compiles as it is, and not with CADRE_MUST_FAIL."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+source, *compiler = sys.argv[1:]
+expected = re.search(r"^// expect: (.+)$", pathlib.Path(source).read_text(), re.MULTILINE)
+if not expected:
+    sys.exit(f'{source}: no line "// expect: REGEX" says what the compiler must answer')
+
+sound = subprocess.run([*compiler, source], capture_output=True, text=True)
+if sound.returncode != 0:
+    sys.exit(f"{source}: does not compile without CADRE_MUST_FAIL:\n{sound.stderr}")
+
+misuse = subprocess.run([*compiler, "-DCADRE_MUST_FAIL", source], capture_output=True, text=True)
+if misuse.returncode == 0:
+    sys.exit(f"{source}: compiles with CADRE_MUST_FAIL")
+if not re.search(expected[1], misuse.stderr):
+    sys.exit(f"{source}: the message does not match /{expected[1]}/:\n{misuse.stderr}")

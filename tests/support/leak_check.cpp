@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#include "support/leak_check.hpp"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "support/timeouts.hpp"
+
+namespace cadre::test {
+namespace {
+
+namespace fs = std::filesystem;
+using resources = std::map<std::string, std::string>;
+
+void add_threads(resources& found) {
+  for (const fs::directory_entry& task : fs::directory_iterator{"/proc/self/task"}) {
+    std::string name;
+    std::getline(std::ifstream{task.path() / "comm"}, name);
+    found.emplace("thread " + task.path().filename().string(), name);
+  }
+}
+
+void add_descriptors(resources& found) {
+  for (const fs::directory_entry& link : fs::directory_iterator{"/proc/self/fd"}) {
+    std::error_code gone;  // the iterator's own descriptor
+    const fs::path target = fs::read_symlink(link.path(), gone);
+    if (gone || target.string().ends_with("/fd")) continue;
+    found.emplace("descriptor " + link.path().filename().string(), target.string());
+  }
+}
+
+void add_children(resources& found) {
+  siginfo_t child{};
+  const bool any = ::waitid(P_ALL, 0, &child, WEXITED | WNOHANG | WNOWAIT) == 0;
+  if (any) found.emplace("child process", child.si_pid == 0 ? "running" : "not reaped");
+}
+
+resources present() {
+  resources found;
+  add_threads(found);
+  add_descriptors(found);
+  add_children(found);
+  return found;
+}
+
+resources left_since(const resources& before) {
+  const resources now = present();
+  resources left;
+  std::set_difference(now.begin(), now.end(), before.begin(), before.end(),
+                      std::inserter(left, left.end()),
+                      [](const auto& a, const auto& b) { return a.first < b.first; });
+  return left;
+}
+
+}  // namespace
+
+void leak_check::OnTestStart(const testing::TestInfo&) { before_ = present(); }
+
+void leak_check::OnTestEnd(const testing::TestInfo&) {
+  // A joined thread stays listed until the kernel is done with it.
+  const auto deadline = std::chrono::steady_clock::now() + small_time;
+  resources left = left_since(before_);
+  while (!left.empty() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    left = left_since(before_);
+  }
+  for (const auto& [what, name] : left) {
+    ADD_FAILURE() << "the test left behind: " << what << " (" << name << ")";
+  }
+}
+
+}  // namespace cadre::test
