@@ -88,8 +88,10 @@ dispatcher::outcome dispatcher::after_push(bool was_empty) noexcept {
   const census c = now();
   spinning_pays() = c.idle() > c.parked() + c.waking();
   const bool somebody_awake = c.idle() > c.parked();
-  const bool start =
-      c.idle() == 0 ? c.live() < wanted(c) : was_empty && !somebody_awake && stimulate();
+  // A call that was alone may have been taken already, by a worker that is busy with it now: then
+  // there is nothing to start another one for.
+  const bool start = c.idle() == 0 ? c.live() < wanted(c) && (!was_empty || has_work())
+                                   : was_empty && !somebody_awake && stimulate();
   return start ? outcome::accepted_start_worker : outcome::accepted;
 }
 

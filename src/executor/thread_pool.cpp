@@ -420,6 +420,8 @@ executor_stats thread_pool_executor::impl::stats() {
   // relaxed: as above.
   const std::uint64_t run_by_callers = run_by_callers_.load(std::memory_order_relaxed);
   s.submitted = forked() ? 0 : queue.accepted() + totals.submitted + run_by_callers;
+  // accepted() moved calls on, out of sight of submitters that looked whether to start a worker.
+  if (!forked() && queue.has_work() && queue.stimulate()) try_start_worker();
   const std::uint64_t gone = s.finished + s.failed + s.running + s.cancelled;
   s.pending = s.submitted > gone ? s.submitted - gone : 0;
   const detail::census c = queue.now();

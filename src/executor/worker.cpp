@@ -97,7 +97,10 @@ state_base* worker::find() {
   // At one look in 61 others' calls join the own ones, lest calls that submit calls starve them.
   constexpr unsigned fairness = 61;
   if (state_base* call = pool_.queue.pop_urgent()) return call;
-  if (++turn_ % fairness == 0 && !deque_.empty()) take_batch(true);
+  if (++turn_ % fairness == 0 && !deque_.empty()) {
+    take_batch(true);
+    wake_others();  // a submitter that no longer saw its call in the inbox started nobody
+  }
   if (state_base* call = deque_.take()) {
     deque_.prefetch();
     return call;

@@ -242,8 +242,9 @@ TEST(fork, in_a_child_of_a_call_the_pool_throws) {
 
 // bpo-45021: a lock that was held by another thread at the fork stays locked for ever.
 TEST(fork, while_all_locks_are_busy_does_not_hang_the_child) {
-  if (under_asan)
-    GTEST_SKIP() << "AddressSanitizer of g++ 12 leaves its allocator locked in a fork";
+  if (under_asan || under_tsan) {
+    GTEST_SKIP() << "the sanitizers of g++ 12 leave their allocator locked in a fork";
+  }
   std::atomic<bool> stop{false};
   thread_pool_executor pool{2};
   std::vector<std::jthread> busy;
