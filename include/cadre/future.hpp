@@ -162,8 +162,9 @@ class [[nodiscard]] future {
   }
 
   /// A future of what `function` returns: of `function(value)` after success only, an exception
-  /// or a cancellation being passed on; or of `function(future<T>)` in every case. It runs like a
-  /// done callback; with an executor, as a call there, which then must outlive this future.
+  /// or a cancellation being passed on; or of `function(future<T>)` in every case, for a function
+  /// that does not take the value. It runs like a done callback; with an executor, as a call there,
+  /// which then must outlive this future.
   template <typename Function>
   auto then(Function&& function) const {
     return detail::then_traits<T, std::decay_t<Function>>::make(nullptr, *this,

@@ -3,7 +3,7 @@
 //
 //     auto [done, not_done] = cadre::wait(futures, {.timeout = 1s});
 //     for (auto& f : cadre::as_completed(futures, 10s)) use(std::move(f).get());
-//     cadre::when_all(a, b).then([](auto both) { ... });
+//     cadre::when_all(a, b).then([](const auto& both) { use(std::get<0>(both).get()); });
 //
 // The futures may come from different executors and promises. A range that is an lvalue keeps its
 // handles; from an rvalue they are moved. Cancelled futures are done.

@@ -63,14 +63,14 @@ class depot {
     }
     return fill(empty != nullptr ? empty : new magazine);
   }
-  /// An empty magazine. `full`, if not null, is given back.
-  magazine* exchange_for_empty(magazine* full) {
+  /// An empty magazine, or null if there is no memory for one. `full`, if not null, is given back.
+  magazine* exchange_for_empty(magazine* full) noexcept {
     {
       const std::lock_guard lock{mutex_};
       if (full != nullptr) push(full_, full);
       if (empty_ != nullptr) return pop(empty_);
     }
-    return new magazine;
+    return new (std::nothrow) magazine;
   }
   /// From threads that end, or whose thread_local objects are gone: any number of blocks.
   void give_back(magazine* some) noexcept {
@@ -177,6 +177,7 @@ void* refill_and_pop(std::size_t c) {
 void make_room_and_push(std::size_t c, void* block) noexcept {
   if (!usable()) {
     magazine* m = depots[c].exchange_for_empty(nullptr);
+    if (m == nullptr) return;  // out of memory: this block is lost, which frees none but harms none
     m->blocks[m->count++] = block;
     depots[c].give_back(m);
     return;
@@ -185,6 +186,7 @@ void make_room_and_push(std::size_t c, void* block) noexcept {
   std::swap(current, cache.reserve[c]);
   if (current == nullptr || current->count == magazine::capacity) {
     current = depots[c].exchange_for_empty(current);
+    if (current == nullptr) return;  // as above
   }
   current->blocks[current->count++] = block;
 }

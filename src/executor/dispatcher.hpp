@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/prefetch.hpp"
 #include "executor/census.hpp"
 #include "executor/submit_note.hpp"
 #include "sync/mutex.hpp"
@@ -79,6 +80,9 @@ class dispatcher {
       : max_workers_{max_workers}, max_replacements_{max_replacements} {}
 
   // --- submitters ---
+
+  /// Soon somebody will push: its line may come meanwhile, once, and for writing.
+  void prefetch_inbox() const noexcept { prefetch_for_write(&inbox_); }
 
   outcome push(state_base& call, int priority);
   /// The `count` calls from `first` on, linked by queue_next in the order of submission.

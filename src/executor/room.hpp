@@ -47,7 +47,8 @@ class room {
       const std::uint32_t epoch = epoch_.load(std::memory_order_acquire);
       if (closed_.load(std::memory_order_seq_cst)) break;  // seq_cst: pairs with close()
       // seq_cst: R2, pairs with B1.
-      if (left_.load(std::memory_order_seq_cst) > 0 && (entered = try_enter())) break;
+      if (left_.load(std::memory_order_seq_cst) > 0) entered = try_enter();
+      if (entered) break;
       sync::futex_wait(epoch_, epoch);
     }
     waiting_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a needless wake does no harm

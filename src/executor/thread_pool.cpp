@@ -84,6 +84,7 @@ detail::waiting_worker* thread_pool_executor::impl::own_worker_here() const noex
 }
 
 void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority) {
+  queue.prefetch_inbox();
   // relaxed: a worker that does not see it yet will still run the call before it ends; for others
   // push() decides, but here submitters stop that would keep close() from coming to its end.
   if (forked() || refusing_.load(std::memory_order_relaxed)) refuse();
@@ -331,7 +332,7 @@ void thread_pool_executor::impl::break_pool(const char* what, std::exception_ptr
 }
 
 /// Cancels every queued call, or fails it with `reason`.
-void thread_pool_executor::impl::drop_pending(std::exception_ptr reason) noexcept {
+void thread_pool_executor::impl::drop_pending(const std::exception_ptr& reason) noexcept {
   const auto drop = [&](detail::state_base& call) {
     if (reason == nullptr && !call.is_posted()) {
       call.cancel();

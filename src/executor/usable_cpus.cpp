@@ -6,16 +6,13 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <fstream>
-#include <limits>
-#include <string>
 #include <string_view>
 #include <thread>
 
+#include "executor/cgroup_limit.hpp"
+
 namespace cadre {
 namespace {
-
-constexpr unsigned no_limit = std::numeric_limits<unsigned>::max();
 
 unsigned affinity_limit() {
   cpu_set_t set;
@@ -24,59 +21,6 @@ unsigned affinity_limit() {
     if (const int count = CPU_COUNT(&set); count > 0) return static_cast<unsigned>(count);
   }
   return std::max(1U, std::thread::hardware_concurrency());
-}
-
-unsigned processors(double quota, double period) {
-  if (quota <= 0 || period <= 0) return no_limit;
-  const double share = quota / period;
-  return share >= no_limit ? no_limit : std::max(1U, static_cast<unsigned>(share + 0.999));
-}
-
-/// "max 100000" or "150000 100000" in cpu.max of a cgroup v2.
-unsigned limit_of_v2(const std::string& folder) {
-  std::ifstream file{folder + "/cpu.max"};
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max") return no_limit;
-  return processors(std::strtod(quota.c_str(), nullptr), period);
-}
-
-unsigned limit_of_v1(const std::string& folder) {
-  double quota = 0;
-  double period = 0;
-  std::ifstream{folder + "/cpu.cfs_quota_us"} >> quota;
-  std::ifstream{folder + "/cpu.cfs_period_us"} >> period;
-  return processors(quota, period);
-}
-
-/// The smallest limit of `path` and all groups above it.
-unsigned limit_upwards(const std::string& mount, std::string path,
-                       unsigned (*limit_of)(const std::string&)) {
-  unsigned limit = limit_of(mount);
-  while (path.size() > 1) {
-    limit = std::min(limit, limit_of(mount + path));
-    path.resize(path.rfind('/'));
-  }
-  return limit;
-}
-
-unsigned cgroup_limit() {
-  // Lines such as "0::/user.slice" (v2) or "4:cpu,cpuacct:/docker/1a2b" (v1).
-  std::ifstream groups{"/proc/self/cgroup"};
-  unsigned limit = no_limit;
-  for (std::string line; std::getline(groups, line);) {
-    const auto first = line.find(':');
-    const auto second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1).append(",");
-    const std::string path = line.substr(second + 1);
-    if (controllers == ",,") {
-      limit = std::min(limit, limit_upwards("/sys/fs/cgroup", path, &limit_of_v2));
-    } else if (controllers.find(",cpu,") != std::string::npos) {
-      limit = std::min(limit, limit_upwards("/sys/fs/cgroup/cpu", path, &limit_of_v1));
-    }
-  }
-  return limit;
 }
 
 }  // namespace
@@ -88,7 +32,7 @@ unsigned usable_cpus() {
     const auto [end, problem] = std::from_chars(digits.begin(), digits.end(), count);
     if (problem == std::errc{} && end == digits.end() && count > 0) return count;
   }
-  return std::min(affinity_limit(), cgroup_limit());
+  return std::min(affinity_limit(), detail::cgroup_cpu_limit());
 }
 
 }  // namespace cadre

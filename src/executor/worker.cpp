@@ -31,7 +31,7 @@ std::uint64_t ns_since(clock::time_point begin) noexcept {
 
 /// The lowest address that a claimed call may start at, so that it has some room below.
 std::uintptr_t stack_floor() noexcept {
-  constexpr std::size_t reserve = 256 * 1024;
+  constexpr std::size_t reserve = std::size_t{256} * 1024;
   pthread_attr_t attributes;
   void* base = nullptr;
   std::size_t size = 0;

@@ -124,4 +124,11 @@ TEST(future_value, is_destroyed_with_its_last_handle) {
   EXPECT_TRUE(watch.expired());
 }
 
+TEST(future_value, then_gives_the_value_to_who_takes_either_value_or_future) {
+  promise<int> writer;
+  writer.set_value(41);
+
+  EXPECT_EQ(writer.get_future().then([](auto n) { return n + 1; }).get(), 42);
+}
+
 }  // namespace cadre::test

@@ -101,7 +101,15 @@ class then_state final : public state<Result>, private listener {
 
 template <typename T, typename Function>
 struct then_traits {
-  static constexpr bool whole = std::is_invocable_v<Function, future<T>>;
+  // Who can take either, such as a generic lambda, is given the value.
+  static constexpr bool takes_value = [] {
+    if constexpr (std::is_void_v<T>) {
+      return std::is_invocable_v<Function>;
+    } else {
+      return std::is_invocable_v<Function, typename future<T>::const_result>;
+    }
+  }();
+  static constexpr bool whole = !takes_value && std::is_invocable_v<Function, future<T>>;
 
   static auto result() {
     if constexpr (whole) {
