@@ -317,7 +317,8 @@ void thread_pool_executor::impl::for_each_worker(Function function) const {
 
 // --- the end ---
 
-void thread_pool_executor::impl::break_pool(const char* what, std::exception_ptr reason) noexcept {
+void thread_pool_executor::impl::break_pool(const char* what,
+                                            const std::exception_ptr& reason) noexcept {
   const std::string why = "thread_pool \"" + options_.thread_name_prefix +
                           "\": it is broken, since " + what + ": " + what_of(reason) +
                           "; its pending calls failed: make a new pool";

@@ -58,7 +58,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void thread_main(unsigned index);
   bool initialise(unsigned index);
   void name_and_bind(unsigned index);
-  void break_pool(const char* what, std::exception_ptr reason) noexcept;
+  void break_pool(const char* what, const std::exception_ptr& reason) noexcept;
   [[noreturn]] void refuse();
   void drop_pending(const std::exception_ptr& reason) noexcept;
   bool wait_for_workers(sync::time_point deadline) noexcept;
