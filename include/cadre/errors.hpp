@@ -85,4 +85,12 @@ class CADRE_API deadlock_error : public error {
   ~deadlock_error() override;
 };
 
+/// A value could not be encoded, for its size or its depth, or bytes are not the value that they
+/// should be. Of the result of a call: the call did run. See codec.hpp.
+class CADRE_API codec_error : public error {
+ public:
+  using error::error;
+  ~codec_error() override;
+};
+
 }  // namespace cadre

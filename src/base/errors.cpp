@@ -14,5 +14,6 @@ shutdown_error::~shutdown_error() = default;
 broken_executor::~broken_executor() = default;
 queue_full::~queue_full() = default;
 deadlock_error::~deadlock_error() = default;
+codec_error::~codec_error() = default;
 
 }  // namespace cadre

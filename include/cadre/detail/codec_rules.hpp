@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+// Which types the codec takes and how: the kind of a type by its shape, and the judgement whether
+// it may cross with all its parts.
+//
+// Types of the standard library are recognised by their name and by what they offer, so that their
+// headers need not be included here. A type that is derived from one of them is not recognised: it
+// may have members that would stay behind.
+#pragma once
+
+#include <cadre/codec.hpp>
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace cadre::detail {
+
+// --- kinds ---
+
+enum class kind {
+  none,
+  number,
+  boolean,
+  enumeration,
+  serialized,  // has serialize()
+  saved,       // has save() and load()
+  empty,
+  array,
+  optional,
+  tuple,
+  variant,
+  unique_ptr,
+  duration,
+  time_point,
+  complex,
+  path,
+  bitset,
+  container,
+  aggregate,
+};
+
+class encode_archive;
+class decode_archive;
+
+template <typename T>
+inline constexpr bool is_of_std = type_name<T>().starts_with("std::");
+
+template <typename T>
+concept serializable = requires(T& t, encode_archive& out, decode_archive& in) {
+  t.serialize(out);
+  t.serialize(in);
+};
+template <typename T>
+concept savable = requires(T& t, const T& c, encode_archive& out, decode_archive& in) {
+  c.save(out);
+  t.load(in);
+};
+
+/// cereal's name for a value, make_nvp("x", x): the name says nothing to bytes.
+template <typename T>
+concept is_named_value = requires(T& t) {
+  t.name;
+  t.value;
+} && type_name<T>().starts_with("cereal::NameValuePair<");
+
+template <typename T>
+inline constexpr bool is_array = false;
+template <typename T, std::size_t N>
+inline constexpr bool is_array<std::array<T, N>> = true;
+
+template <typename T>
+inline constexpr bool is_tuple = false;
+template <typename... T>
+inline constexpr bool is_tuple<std::tuple<T...>> = true;
+template <typename T, typename U>
+inline constexpr bool is_tuple<std::pair<T, U>> = true;
+
+template <typename T>
+inline constexpr bool is_optional = false;
+template <typename T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+
+/// Not of a polymorphic type: the pointer may point to more than its type says.
+template <typename T>
+inline constexpr bool is_unique_ptr = false;
+template <typename T>
+inline constexpr bool is_unique_ptr<std::unique_ptr<T>> =
+    std::is_object_v<T> && !std::is_array_v<T> && (!std::is_polymorphic_v<T> || std::is_final_v<T>);
+
+template <typename T>
+concept variant_like = is_of_std<T> && requires(const T& v) {
+  { v.valueless_by_exception() } -> std::same_as<bool>;
+  v.index();
+};
+template <typename T>
+concept duration_like = is_of_std<T> && requires(const T& d) {
+  typename T::period;
+  { d.count() } -> std::same_as<typename T::rep>;
+};
+template <typename T>
+concept time_point_like = is_of_std<T> && requires(const T& t) {
+  typename T::clock;
+  { t.time_since_epoch() } -> std::same_as<typename T::duration>;
+};
+template <typename T>
+concept complex_like = is_of_std<T> && requires(const T& c) {
+  { c.real() } -> std::same_as<typename T::value_type>;
+  { c.imag() } -> std::same_as<typename T::value_type>;
+};
+template <typename T>
+concept path_like = is_of_std<T> && requires(const T& p) {
+  T::preferred_separator;
+  { p.native() } -> std::same_as<const typename T::string_type&>;
+};
+template <typename T>
+concept bitset_like = is_of_std<T> && requires(T& b, std::size_t i) {
+  { b.test(i) } -> std::same_as<bool>;
+  b.set(i);
+  b.to_ullong();
+};
+
+/// Comparators and hashers do not travel: those of the decoded container are new ones.
+template <typename T>
+inline constexpr bool has_stateless_order = true;
+template <typename T>
+  requires requires { typename T::key_compare; }
+inline constexpr bool has_stateless_order<T> = std::is_empty_v<typename T::key_compare>;
+template <typename T>
+  requires requires { typename T::hasher; }
+inline constexpr bool has_stateless_order<T> =
+    std::is_empty_v<typename T::hasher> && std::is_empty_v<typename T::key_equal>;
+
+template <typename T>
+concept map_like = requires { typename T::mapped_type; };
+template <typename T>
+concept set_like = requires { typename T::key_type; } && !map_like<T>;
+
+template <typename T>
+concept container_like =
+    std::ranges::input_range<const T> && std::ranges::sized_range<const T> &&
+    std::default_initializable<T> && has_stateless_order<T> &&
+    (set_like<T> || map_like<T> ||
+     requires(T& t, typename T::value_type&& value) { t.push_back(std::move(value)); });
+
+template <typename T>
+constexpr kind kind_of_std() {
+  if constexpr (variant_like<T>) return kind::variant;
+  if constexpr (duration_like<T>) return kind::duration;
+  if constexpr (time_point_like<T>) return kind::time_point;
+  if constexpr (complex_like<T>) return kind::complex;
+  if constexpr (path_like<T>) return kind::path;
+  if constexpr (bitset_like<T>) return kind::bitset;
+  if constexpr (container_like<T>) return kind::container;
+  return kind::none;
+}
+
+/// Looks at T alone, not at its parts.
+template <typename T>
+constexpr kind find_kind() {
+  if constexpr (std::is_same_v<T, bool>) {
+    return kind::boolean;
+  } else if constexpr (std::is_arithmetic_v<T>) {
+    return kind::number;
+  } else if constexpr (std::is_enum_v<T>) {
+    return kind::enumeration;
+  } else if constexpr (!std::is_class_v<T>) {
+    return kind::none;
+  } else if constexpr (serializable<T>) {
+    return std::default_initializable<T> ? kind::serialized : kind::none;
+  } else if constexpr (savable<T>) {
+    return std::default_initializable<T> ? kind::saved : kind::none;
+  } else if constexpr (is_array<T>) {
+    return kind::array;
+  } else if constexpr (is_tuple<T>) {
+    return kind::tuple;
+  } else if constexpr (is_optional<T>) {
+    return kind::optional;
+  } else if constexpr (is_unique_ptr<T>) {
+    return kind::unique_ptr;
+  } else if constexpr (is_of_std<T> && kind_of_std<T>() != kind::none) {
+    return kind_of_std<T>();
+  } else if constexpr (std::is_empty_v<T> && std::default_initializable<T> &&
+                       (std::is_aggregate_v<T> || std::is_trivially_copyable_v<T>)) {
+    return kind::empty;
+  } else {
+    return std::is_aggregate_v<T> ? kind::aggregate : kind::none;
+  }
+}
+template <typename T>
+inline constexpr kind kind_of = find_kind<T>();
+
+/// The codec of a kind; each has encode, decode, min_size and parts. See codec_values.hpp.
+template <typename T, kind Kind = kind_of<T>>
+struct builtin_codec;
+
+// --- the judgement ---
+
+enum class refusal {
+  none,
+  pointer,
+  reference,
+  view,
+  array,
+  base,
+  too_large,
+  no_codec,
+};
+
+/// The innermost type that is in the way, and why.
+template <refusal Why, typename Culprit = void>
+struct verdict {
+  static constexpr refusal why = Why;
+  using culprit = Culprit;
+};
+
+template <typename T>
+inline constexpr bool is_view =
+    std::same_as<T, std::string_view> ||
+    (std::ranges::view<T> && std::ranges::borrowed_range<T> && std::ranges::contiguous_range<T>);
+template <typename T>
+inline constexpr bool is_view<std::initializer_list<T>> = true;
+
+template <typename T>
+inline constexpr bool is_reference =
+    std::is_reference_v<T> || type_name<T>().starts_with("std::reference_wrapper<");
+
+/// The base of codec<T> unless somebody has specialised it.
+struct ours {};
+
+/// A specialisation that is not ours.
+template <typename T>
+concept has_own_codec = requires { sizeof(codec<T>); } && !std::derived_from<codec<T>, ours>;
+
+template <typename T>
+concept has_codec = requires(encoder& out, decoder& in, const T& value) {
+  codec<T>::encode(out, value);
+  { codec<T>::decode(in) } -> std::same_as<T>;
+};
+
+/// Why T cannot cross whatever it contains.
+template <typename T>
+constexpr refusal refusal_of() {
+  if constexpr (is_reference<T>) {
+    return refusal::reference;
+  } else if constexpr (std::is_pointer_v<T> || std::is_member_pointer_v<T> ||
+                       std::is_null_pointer_v<T> || std::is_function_v<T>) {
+    return refusal::pointer;
+  } else if constexpr (std::is_array_v<T>) {
+    return refusal::array;
+  } else if constexpr (has_own_codec<T>) {
+    return has_codec<T> ? refusal::none : refusal::no_codec;
+  } else if constexpr (is_view<T>) {
+    return refusal::view;
+  } else if constexpr (kind_of<T> == kind::aggregate) {
+    constexpr shape form = shape_of<T>();
+    if constexpr (form == shape::has_base) return refusal::base;
+    if constexpr (form == shape::has_array) return refusal::array;
+    return form == shape::too_large ? refusal::too_large : refusal::none;
+  } else {
+    return kind_of<T> == kind::none ? refusal::no_codec : refusal::none;
+  }
+}
+
+template <typename T>
+constexpr auto parts_of() {
+  if constexpr (requires { typename codec<T>::parts; }) {
+    return typename codec<T>::parts{};
+  } else {
+    return type_list<>{};
+  }
+}
+
+template <typename T, typename... Open>
+constexpr auto judge();
+
+template <typename... Open>
+constexpr auto judge_all(type_list<>, type_list<Open...>) {
+  return verdict<refusal::none>{};
+}
+template <typename First, typename... Rest, typename... Open>
+constexpr auto judge_all(type_list<First, Rest...>, type_list<Open...>) {
+  using first = decltype(judge<std::remove_const_t<First>, Open...>());
+  if constexpr (first::why != refusal::none) {
+    return first{};
+  } else {
+    return judge_all(type_list<Rest...>{}, type_list<Open...>{});
+  }
+}
+
+/// T with its parts. A type that is judged already, further out, is fine for now: trees contain
+/// themselves.
+template <typename T, typename... Open>
+constexpr auto judge() {
+  if constexpr ((std::same_as<T, Open> || ...)) {
+    return verdict<refusal::none>{};
+  } else if constexpr (constexpr refusal why = refusal_of<T>(); why != refusal::none) {
+    return verdict<why, T>{};
+  } else {
+    return judge_all(parts_of<T>(), type_list<T, Open...>{});
+  }
+}
+
+template <typename T>
+using judgement = decltype(judge<T>());
+
+/// Does not compile if T cannot cross, and says why. Type is the innermost one in the way.
+template <typename T, refusal Why, typename Type>
+constexpr void refuse() {
+  static_assert(Why != refusal::pointer && Why != refusal::reference && Why != refusal::view,
+                "cadre: a value contains a pointer, a reference or a view, which means nothing in "
+                "another process; let it contain the value itself (std::string, std::vector)");
+  static_assert(Why != refusal::array,
+                "cadre: a struct has a C array as a member, which the codec cannot see; make it a "
+                "std::array, or give the struct a serialize member");
+  static_assert(Why != refusal::base,
+                "cadre: a struct has a base, which the codec cannot see; make the base a member, "
+                "or give the struct a serialize member");
+  static_assert(Why != refusal::too_large,
+                "cadre: a struct has more than 32 members, counting the elements of C arrays; "
+                "group some of them in a struct, or give it a serialize member");
+  static_assert(Why != refusal::no_codec,
+                "cadre: a value contains a type that has no codec; make it a struct of values, "
+                "give it a serialize member and a default constructor, or specialise cadre::codec");
+}
+
+template <typename T>
+constexpr void check_encodable() {
+  if constexpr (judgement<T>::why != refusal::none) {
+    refuse<T, judgement<T>::why, typename judgement<T>::culprit>();
+  }
+}
+
+}  // namespace cadre::detail
