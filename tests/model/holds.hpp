@@ -25,7 +25,8 @@ inline testing::AssertionResult holds_if_killed(options how, const std::function
     const result r = explore(how, body);
     schedules += r.schedules;
     if (r.failure) {
-      return testing::AssertionFailure() << "killed at step " << how.killed_at << ": " << *r.failure;
+      return testing::AssertionFailure()
+             << "killed at step " << how.killed_at << ": " << *r.failure;
     }
     if (!r.killed) break;
   }
