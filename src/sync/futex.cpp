@@ -13,9 +13,10 @@
 #include <climits>
 
 namespace cadre::sync {
+namespace {
 
-bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
-                time_point deadline) noexcept {
+bool wait(const atomic<std::uint32_t>& word, std::uint32_t expected, time_point deadline,
+          int scope) noexcept {
   timespec until{};
   if (deadline != never) {
     const auto ns = std::chrono::nanoseconds{deadline.time_since_epoch()}.count();
@@ -25,14 +26,36 @@ bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
   }
   // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, which is what steady_clock counts:
   // a wait that is interrupted and resumed does not drift.
-  const long result =
-      ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected,
-                deadline == never ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY);
+  const long result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | scope, expected,
+                                deadline == never ? nullptr : &until, nullptr,
+                                FUTEX_BITSET_MATCH_ANY);
   return !(result == -1 && errno == ETIMEDOUT);
 }
 
+void wake(const atomic<std::uint32_t>* word, int count, int scope) noexcept {
+  ::syscall(SYS_futex, word, FUTEX_WAKE | scope, count, nullptr, nullptr, 0);
+}
+
+constexpr int shared = 0;
+
+}  // namespace
+
+bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                time_point deadline) noexcept {
+  return wait(word, expected, deadline, FUTEX_PRIVATE_FLAG);
+}
+
 void futex_wake(const atomic<std::uint32_t>* word, int count) noexcept {
-  ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, nullptr, nullptr, 0);
+  wake(word, count, FUTEX_PRIVATE_FLAG);
+}
+
+bool futex_wait_shared(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                       time_point deadline) noexcept {
+  return wait(word, expected, deadline, shared);
+}
+
+void futex_wake_shared(const atomic<std::uint32_t>* word, int count) noexcept {
+  wake(word, count, shared);
 }
 
 void yield() noexcept { ::sched_yield(); }

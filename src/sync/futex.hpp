@@ -28,6 +28,11 @@ bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
 /// address is used. Cost: a system call, also with nobody asleep.
 void futex_wake(const atomic<std::uint32_t>* word, int count = 1) noexcept;
 
+/// The same two for a word in memory that processes share. The sleeper's mapping may be read-only.
+bool futex_wait_shared(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                       time_point deadline = never) noexcept;
+void futex_wake_shared(const atomic<std::uint32_t>* word, int count = 1) noexcept;
+
 /// Tells the processor that this is a spin loop. About 40 cycles on x86.
 inline void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)

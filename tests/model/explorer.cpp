@@ -47,6 +47,7 @@ result explore(const options& how, const std::function<void()>& body) {
   result r;
   for (int preemptions = 0; preemptions <= how.preemptions; ++preemptions) {
     r.failure = search(runs, how, body, preemptions, choices, r.schedules);
+    r.killed = runs.has_killed();
     if (r.failure || !choices.was_bounded()) break;
   }
   return r;

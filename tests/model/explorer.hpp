@@ -51,6 +51,11 @@ struct options {
   /// Blocks that a schedule leaves on the heap are a failure.
   bool leaks = true;
 
+  /// This thread, as numbered by in_parallel, is killed before its step `killed_at`: it stops there
+  /// as a process does by SIGKILL, and destroys nothing. 0: none.
+  int victim = 0;
+  std::size_t killed_at = 0;
+
   /// A longer search fails instead of passing for a complete one.
   std::uint64_t max_schedules = 3'000'000;
 
@@ -60,6 +65,7 @@ struct options {
 
 struct result {
   std::uint64_t schedules = 0;
+  bool killed = false;                 // the victim lived to be killed, in some schedule
   std::optional<std::string> failure;  // what went wrong, and the schedule that leads there
 };
 

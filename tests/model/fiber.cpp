@@ -53,8 +53,14 @@ fiber* starting = nullptr;
 fiber::fiber() : thread_locals_(thread_locals().size) {}
 
 fiber::fiber(void (*entry)(void*), void* argument)
-    : stack_{new std::byte[stack_size]}, entry_{entry}, argument_{argument}, started_{false} {
+    : stack_{new std::byte[stack_size]}, entry_{entry}, argument_{argument} {
+  restart();
+}
+
+void fiber::restart() {
   reset_thread_locals();
+  started_ = false;
+  std::memset(&exceptions_, 0, sizeof exceptions_);
   ::getcontext(&first_);
   first_.uc_stack.ss_sp = stack_.get();
   first_.uc_stack.ss_size = stack_size;

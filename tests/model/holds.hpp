@@ -18,4 +18,21 @@ inline testing::AssertionResult holds(const std::function<void()>& body) {
   return holds(options{}, body);
 }
 
+/// As holds(), with the thread `how.victim` killed at each of its steps in turn.
+inline testing::AssertionResult holds_if_killed(options how, const std::function<void()>& body) {
+  std::uint64_t schedules = 0;
+  for (how.killed_at = 0;; ++how.killed_at) {
+    const result r = explore(how, body);
+    schedules += r.schedules;
+    if (r.failure) {
+      return testing::AssertionFailure()
+             << "killed at step " << how.killed_at << ": " << *r.failure;
+    }
+    if (!r.killed) break;
+  }
+  testing::Test::RecordProperty("schedules", std::to_string(schedules));
+  if (how.killed_at == 0) return testing::AssertionFailure() << "the victim has no steps";
+  return testing::AssertionSuccess();
+}
+
 }  // namespace cadre_model

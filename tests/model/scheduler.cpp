@@ -61,12 +61,16 @@ void scheduler::thread_main(void* argument) {
       active->end_body();
       continue;
     }
-    self.now = condition::finished;
-    if (model_thread* joiner = self.joiner; joiner != nullptr && --joiner->joins == 0) {
-      joiner->now = condition::ready;
-    }
-    active->suspend();
+    active->finish(self);
   }
+}
+
+void scheduler::finish(model_thread& thread) noexcept {
+  thread.now = condition::finished;
+  if (model_thread* joiner = thread.joiner; joiner != nullptr && --joiner->joins == 0) {
+    joiner->now = condition::ready;
+  }
+  suspend();
 }
 
 /// Returns when the next schedule begins.
@@ -85,6 +89,7 @@ model_thread& scheduler::add_thread(model_thread::routine work, void* argument) 
     threads_.push_back(std::make_unique<model_thread>(static_cast<int>(used_), &thread_main));
   }
   model_thread& thread = *threads_[used_++];
+  if (std::exchange(thread.killed, false)) thread.context.restart();
   thread.context.reset_thread_locals();
   thread.work = work;
   thread.argument = argument;
@@ -98,6 +103,7 @@ model_thread& scheduler::add_thread(model_thread::routine work, void* argument) 
   thread.changes = 0;
   thread.spun_out = 0;
   thread.patience = 0;
+  thread.steps = 0;
   return thread;
 }
 
@@ -231,6 +237,12 @@ void scheduler::take(const option& chosen) noexcept {
 
 void scheduler::announce(const void* address, detail::access kind) noexcept {
   model_thread& self = *running_;
+  if (self.id != 0 && self.id == how_.victim && self.steps++ == how_.killed_at) {
+    has_killed_ = true;
+    self.killed = true;
+    note(self, "is killed");
+    finish(self);  // does not return
+  }
   const bool spins_out = self.patience > 0 && kind == detail::access::read;
   if (std::exchange(self.pausing, false) && self.patience == 0) self.now = condition::paused;
   if (!spins_out) suspend();

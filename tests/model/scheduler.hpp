@@ -56,6 +56,9 @@ struct model_thread {
   std::uint64_t changes = 0;   // its own
   std::uint64_t spun_out = 0;  // 1 + all changes when it last spun out
   int patience = 0;            // spinning out: pauses that it passes without waiting
+
+  std::size_t steps = 0;  // that it began
+  bool killed = false;    // midway: its fiber must be restarted
 };
 
 class scheduler {
@@ -87,6 +90,7 @@ class scheduler {
   model_thread& start(model_thread::routine work, void* argument);
   void join(std::span<model_thread* const> threads) noexcept;
   model_thread& running() const noexcept { return *running_; }
+  bool has_killed() const noexcept { return has_killed_; }
 
   /// The schedule goes no further.
   [[noreturn]] void fail(const std::string& what) noexcept;
@@ -105,6 +109,7 @@ class scheduler {
 
   static void thread_main(void* self);
   void end_body() noexcept;
+  void finish(model_thread& thread) noexcept;
   model_thread& add_thread(model_thread::routine work, void* argument);
   void advance(model_thread& thread) noexcept;
   void suspend() noexcept;
@@ -138,6 +143,7 @@ class scheduler {
   races races_;
   trace trace_;
   std::optional<std::string> failure_;
+  bool has_killed_ = false;
 };
 
 /// The one that runs a schedule now, or null.

@@ -93,6 +93,15 @@ void futex_wake(const atomic<std::uint32_t>* word, int count) noexcept {
   if (in_body()) active->wake(word, count);
 }
 
+bool futex_wait_shared(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                       time_point deadline) noexcept {
+  return futex_wait(word, expected, deadline);
+}
+
+void futex_wake_shared(const atomic<std::uint32_t>* word, int count) noexcept {
+  futex_wake(word, count);
+}
+
 void pause() noexcept {
   if (in_body()) active->pause();
 }

@@ -17,6 +17,9 @@ inline constexpr time_point never = time_point::max();
 bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected,
                 time_point deadline = never) noexcept;
 void futex_wake(const atomic<std::uint32_t>* word, int count = 1) noexcept;
+bool futex_wait_shared(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                       time_point deadline = never) noexcept;
+void futex_wake_shared(const atomic<std::uint32_t>* word, int count = 1) noexcept;
 void pause() noexcept;
 void yield() noexcept;
 

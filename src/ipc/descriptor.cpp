@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#include "ipc/descriptor.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace cadre::ipc {
+
+void descriptor::reset(int fd) noexcept {
+  const int before = std::exchange(fd_, fd);
+  // Not again after EINTR: Linux has closed it then, and another thread may have the number.
+  if (before != none) ::close(before);
+}
+
+void throw_errno(const char* what) { throw std::system_error{errno, std::system_category(), what}; }
+
+}  // namespace cadre::ipc

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include "ipc/region.hpp"
+
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <stdexcept>
+
+#ifndef MFD_NOEXEC_SEAL  // Linux 6.3
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+namespace cadre::ipc {
+namespace {
+
+int seals_of(region::access who) {
+  const int fixed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  return who == region::access::mine ? fixed | F_SEAL_FUTURE_WRITE : fixed;
+}
+
+descriptor make_memfd() {
+  const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  descriptor fd{::memfd_create("cadre", flags | MFD_NOEXEC_SEAL)};
+  if (!fd && errno == EINVAL) fd.reset(::memfd_create("cadre", flags));  // before Linux 6.3
+  if (!fd) throw_errno("cadre: cannot make shared memory (memfd_create); raise ulimit -n");
+  return fd;
+}
+
+}  // namespace
+
+region::~region() {
+  if (!bytes_.empty()) ::munmap(bytes_.data(), bytes_.size());
+}
+
+created_region region::create(std::size_t size, access who) {
+  descriptor fd = make_memfd();
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0) {
+    throw_errno("cadre: cannot size shared memory (ftruncate); make the rings smaller");
+  }
+  region memory = map(fd.get(), size, PROT_READ | PROT_WRITE);
+  // After the mapping: F_SEAL_FUTURE_WRITE leaves only those that can already write.
+  if (::fcntl(fd.get(), F_ADD_SEALS, seals_of(who)) != 0) {
+    throw_errno("cadre: cannot seal shared memory (F_ADD_SEALS); it needs Linux 5.1");
+  }
+  return {std::move(memory), std::move(fd)};
+}
+
+region region::open(const descriptor& handle, std::size_t size, access who) {
+  const int wanted = seals_of(who);
+  const int seals = ::fcntl(handle.get(), F_GET_SEALS);  // -1 if it is no memfd
+  if (seals < 0 || (seals & wanted) != wanted) {
+    throw std::runtime_error{
+        "cadre: shared memory from another process is refused: it is not sealed, so its size could "
+        "change while it is read; that process is broken and must be replaced"};
+  }
+  struct stat status {};
+  if (::fstat(handle.get(), &status) != 0)
+    throw_errno("cadre: cannot measure shared memory (fstat)");
+  if (status.st_size != static_cast<off_t>(size)) {
+    throw std::runtime_error{
+        "cadre: shared memory from another process is refused: it is not of the agreed size; that "
+        "process is broken and must be replaced"};
+  }
+  return map(handle.get(), size, who == access::mine ? PROT_READ : PROT_READ | PROT_WRITE);
+}
+
+region region::map(int fd, std::size_t size, int protection) {
+  void* const memory = ::mmap(nullptr, size, protection, MAP_SHARED, fd, 0);
+  if (memory == MAP_FAILED) throw_errno("cadre: cannot map shared memory (mmap); raise ulimit -v");
+  return region{{static_cast<std::byte*>(memory), size}};
+}
+
+}  // namespace cadre::ipc

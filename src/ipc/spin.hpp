@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// spin_until: waits awake, for what will probably come before a sleep would have paid off.
+#pragma once
+
+#include <chrono>
+
+#include "sync/futex.hpp"
+
+namespace cadre::ipc {
+
+/// More finds answers of longer calls without a sleep, which costs some 50 us to be ended on another
+/// processor; less leaves the processor to others.
+inline constexpr std::chrono::nanoseconds default_spin{50'000};
+
+/// True as soon as `ready()`, false after `budget`. It first stays on its processor for about 1 us;
+/// then it lets other threads run at each turn: the one it waits for may need this very processor.
+template <typename Ready>
+bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
+  constexpr int turns_alone = 32;
+  if (ready()) return true;
+  if (budget <= budget.zero()) return false;
+  for (int turn = 0; turn < turns_alone; ++turn) {
+    sync::pause();
+    if (ready()) return true;
+  }
+  const auto end = std::chrono::steady_clock::now() + budget;
+  do {
+    sync::yield();
+    if (ready()) return true;
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
+}  // namespace cadre::ipc

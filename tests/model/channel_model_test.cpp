@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: MIT
+// How the two ends of ipc/channel.hpp sleep and wake each other, under every schedule.
+#include "ipc/channel.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstddef>
+#include <functional>
+
+#include "holds.hpp"
+
+namespace cadre_model {
+namespace {
+
+using namespace cadre::ipc;
+using cadre::sync::futex_wait;
+using cadre::sync::futex_wake;
+using std::chrono::nanoseconds;
+
+const auto some_day = cadre::sync::never - std::chrono::hours{1};
+constexpr nanoseconds no_spin{0};
+
+/// An eventfd and the poller that reports its edges.
+struct model_eventfd {
+  void ring() {
+    edges.fetch_add(1);
+    futex_wake(&edges);
+  }
+  /// As poller::wait(): false if nothing came before the deadline.
+  bool poll(cadre::sync::time_point deadline) {
+    bool in_time = true;
+    while (edges.exchange(0) == 0) {
+      if (!in_time) return false;
+      in_time = futex_wait(edges, 0, deadline);
+    }
+    return true;
+  }
+  cadre::sync::atomic<std::uint32_t> edges{0};
+};
+
+struct model_event {
+  void ring() const { fd->ring(); }
+  model_eventfd* fd;
+};
+
+/// Both sides of a channel in the memory of the test.
+struct both_sides {
+  static constexpr std::size_t capacity = 4;
+
+  both_sides() {
+    label(parents.tail, "p.tail"), label(parents.head, "p.head");
+    label(parents.sleep, "p.sleep"), label(parents.bell, "p.bell");
+    label(workers.tail, "w.tail"), label(workers.head, "w.head"), label(workers.sleep, "w.sleep");
+    label(eventfd.edges, "eventfd");
+  }
+
+  /// The parent's way to wait, for ever or until a time-out.
+  bool parent_waits(wish w, cadre::sync::time_point deadline = cadre::sync::never) {
+    while (parent.arm(w)) {
+      const bool in_time = eventfd.poll(deadline);
+      parent.disarm();
+      if (!in_time) return parent.granted(w);
+    }
+    return true;
+  }
+  bool worker_waits(wish w, cadre::sync::time_point deadline = cadre::sync::never) {
+    return worker.wait(w, deadline, no_spin);
+  }
+
+  side parents, workers;
+  std::array<std::byte, capacity> parents_ring{}, workers_ring{};
+  model_eventfd eventfd;
+  parent_end parent{{parents, parents_ring}, {workers, workers_ring}};
+  basic_worker_end<model_event> worker{
+      {workers, workers_ring}, {parents, parents_ring}, model_event{&eventfd}};
+};
+
+constexpr std::array bytes{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}};
+
+std::span<const std::byte> first(std::size_t count) { return std::span{bytes}.first(count); }
+
+template <typename End>
+void send(End& end, std::size_t count) {
+  check(end.write_some(first(count)) == count, "there is room");
+  end.publish();
+}
+
+template <typename End>
+void receive(End& end, std::size_t count) {
+  std::array<std::byte, 4> got{};
+  check(end.read_some(got.data(), count) == count, "it is there");
+}
+
+// A lost wake-up is a deadlock, which the explorer reports.
+const options with_spurious_wakes{.preemptions = 3, .spurious = true};
+
+// Red when S1 comes after S2, when S0 comes after S2, when a wait after a spurious wake keeps its
+// number, when P3 rings without changing the bell, and when it notes the number before it read it.
+TEST(channel_model, the_worker_misses_no_bytes) {
+  EXPECT_TRUE(holds(with_spurious_wakes, [] {
+    both_sides c;
+    in_parallel(
+        [&] {
+          for (int call = 0; call < 2; ++call) {
+            check(c.worker_waits({.bytes = 1}), "bytes end the wait");
+            receive(c.worker, 1);
+          }
+        },
+        [&] {
+          send(c.parent, 1);
+          send(c.parent, 1);
+        });
+  }));
+}
+
+TEST(channel_model, the_worker_may_wait_for_more_than_the_first_bytes) {
+  EXPECT_TRUE(holds(with_spurious_wakes, [] {
+    both_sides c;
+    in_parallel(
+        [&] {
+          check(c.worker_waits({.bytes = 3}), "enough bytes end the wait");
+          receive(c.worker, 3);
+        },
+        [&] {
+          send(c.parent, 1);
+          send(c.parent, 1);
+          send(c.parent, 1);
+        });
+  }));
+}
+
+// Red when consume() does not wake, or wakes those only who wait for bytes.
+TEST(channel_model, the_worker_misses_no_room) {
+  EXPECT_TRUE(holds(with_spurious_wakes, [] {
+    both_sides c;
+    send(c.worker, 4);
+    in_parallel(
+        [&] {
+          check(c.worker_waits({.room = 2}), "room ends the wait");
+          send(c.worker, 2);
+        },
+        [&] {
+          receive(c.parent, 1);
+          receive(c.parent, 1);
+        });
+  }));
+}
+
+// Red when S1 comes after S2, when the worker notes the number before it read it, and when arm()
+// keeps its number.
+TEST(channel_model, the_parent_misses_no_bytes) {
+  EXPECT_TRUE(holds(with_spurious_wakes, [] {
+    both_sides c;
+    in_parallel(
+        [&] {
+          for (int result = 0; result < 2; ++result) {
+            check(c.parent_waits({.bytes = 1}), "bytes end the wait");
+            receive(c.parent, 1);
+          }
+        },
+        [&] {
+          send(c.worker, 1);
+          send(c.worker, 1);
+        });
+  }));
+}
+
+TEST(channel_model, the_parent_misses_no_room) {
+  EXPECT_TRUE(holds(with_spurious_wakes, [] {
+    both_sides c;
+    send(c.parent, 4);
+    in_parallel(
+        [&] {
+          check(c.parent_waits({.bytes = 1, .room = 2}), "room ends the wait");
+          send(c.parent, 2);
+        },
+        [&] {
+          receive(c.worker, 1);
+          receive(c.worker, 1);
+        });
+  }));
+}
+
+TEST(channel_model, a_call_and_its_result_go_round) {
+  EXPECT_TRUE(holds({.preemptions = 3}, [] {
+    both_sides c;
+    in_parallel(
+        [&] {
+          for (int call = 0; call < 2; ++call) {
+            c.worker_waits({.bytes = 1});
+            receive(c.worker, 1);
+            send(c.worker, 1);
+          }
+        },
+        [&] {
+          for (int call = 0; call < 2; ++call) {
+            send(c.parent, 1);
+            c.parent_waits({.bytes = 1});
+            receive(c.parent, 1);
+          }
+        });
+  }));
+}
+
+// Both fill their rings before they read: whoever waits must wait for room and bytes.
+TEST(channel_model, messages_above_the_ring_stream_both_ways_at_once) {
+  EXPECT_TRUE(holds([] {
+    both_sides c;
+    constexpr std::size_t size = both_sides::capacity + 2;
+    const auto exchange = [](auto& end, auto wait) {
+      std::array<std::byte, 4> got{};
+      for (std::size_t written = 0, read = 0; written < size || read < size;) {
+        const std::size_t out = end.write_some(first(std::min(bytes.size(), size - written)));
+        end.publish();
+        const std::size_t in = end.read_some(got.data(), got.size());
+        written += out;
+        read += in;
+        if (out + in == 0) {
+          wait({.bytes = read < size ? 1U : 0U, .room = written < size ? 1U : 0U});
+        }
+      }
+    };
+    in_parallel([&] { exchange(c.parent, [&](wish w) { c.parent_waits(w); }); },
+                [&] { exchange(c.worker, [&](wish w) { c.worker_waits(w); }); });
+  }));
+}
+
+// One thread of the parent sends while another takes results and goes to sleep.
+TEST(channel_model, the_parent_may_write_and_read_at_the_same_time) {
+  EXPECT_TRUE(holds([] {
+    both_sides c;
+    in_parallel([&] { send(c.parent, 1); },
+                [&] {
+                  c.parent_waits({.bytes = 1});
+                  receive(c.parent, 1);
+                },
+                [&] {
+                  c.worker_waits({.bytes = 1});
+                  receive(c.worker, 1);
+                  send(c.worker, 1);
+                });
+  }));
+}
+
+/// What a sleeper that survives may see: it returns, at the latest by its deadline, and finds whole
+/// messages of two bytes.
+void outlives(const std::function<bool()>& waits, const std::function<std::size_t()>& readable) {
+  const bool came = waits();
+  const std::size_t there = readable();
+  check(there % 2 == 0, "no half message");
+  check(!came || there >= 2, "a granted wish is there");
+}
+
+TEST(channel_model, a_sleeper_survives_the_death_of_its_waker) {
+  const options waker_is_killed{.preemptions = 3, .victim = 2};
+  EXPECT_TRUE(holds_if_killed(waker_is_killed, [] {
+    both_sides c;
+    in_parallel(
+        [&] {
+          outlives([&] { return c.worker_waits({.bytes = 2}, some_day); },
+                   [&] { return c.worker.readable(); });
+          check(!c.worker.poisoned(), "a dead parent poisons nothing");
+        },
+        [&] {
+          send(c.parent, 2);
+          send(c.parent, 2);
+        });
+  }));
+  EXPECT_TRUE(holds_if_killed(waker_is_killed, [] {
+    both_sides c;
+    in_parallel(
+        [&] {
+          outlives([&] { return c.parent_waits({.bytes = 2}, some_day); },
+                   [&] { return c.parent.readable(); });
+          check(!c.parent.poisoned(), "a dead worker poisons nothing");
+        },
+        [&] {
+          send(c.worker, 2);
+          send(c.worker, 2);
+        });
+  }));
+}
+
+// Red when a waker waits for an answer of whom it rings for.
+TEST(channel_model, a_waker_survives_the_death_of_the_sleeper) {
+  const options sleeper_is_killed{.preemptions = 3, .victim = 1};
+  EXPECT_TRUE(holds_if_killed(sleeper_is_killed, [] {
+    both_sides c;
+    in_parallel([&] { c.worker_waits({.bytes = 1}); },
+                [&] {
+                  send(c.parent, 2);
+                  send(c.parent, 2);
+                  check(c.parent.writable() == 0, "nobody consumes any more");
+                });
+  }));
+  EXPECT_TRUE(holds_if_killed(sleeper_is_killed, [] {
+    both_sides c;
+    in_parallel([&] { c.parent_waits({.bytes = 1}); },
+                [&] {
+                  send(c.worker, 2);
+                  send(c.worker, 2);
+                });
+  }));
+}
+
+// Red when arm() reports a poisoned channel as one with something to do.
+TEST(channel_model, a_poisoned_channel_has_nothing_to_do) {
+  EXPECT_TRUE(holds([] {
+    both_sides c;
+    in_parallel([&] { c.workers.tail.store(both_sides::capacity + 1); },
+                [&] { check(c.parent.arm({.bytes = 1}), "what cannot be is never granted"); });
+    check(c.parent.arm({.bytes = 1, .room = 1}), "nothing is granted any more");
+    check(c.parent.poisoned(), "the parent knows why");
+  }));
+}
+
+}  // namespace
+}  // namespace cadre_model
