@@ -18,6 +18,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,7 +73,8 @@ class module_table {
 
 class module_resolver {
  public:
-  /// `index` is the sender's; it need not be trusted.
+  /// `index` is the sender's. Indices are learnt in order; one that leaves a gap throws
+  /// std::runtime_error.
   void learn(std::uint32_t index, module_description what);
 
   /// Where that code is in this process; loads its module if need be. Throws std::runtime_error if
@@ -83,15 +85,14 @@ class module_resolver {
   const void* object(code_address where, std::size_t size, std::size_t alignment);
 
  private:
-  struct found {
-    std::uintptr_t base;
-    std::uint32_t index;
+  struct module {
+    module_description what;
+    std::optional<std::uintptr_t> base;  // once it was found
   };
 
   std::uintptr_t checked(code_address where, std::size_t size, unsigned flags);
 
-  std::vector<module_description> known_;
-  std::vector<found> found_;
+  std::vector<module> modules_;
 };
 
 /// True if this very code is part of the program, false if it is in a shared library, whose path is
