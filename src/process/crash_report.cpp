@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
+#include <cadre/detail/atomic.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -46,7 +47,7 @@ static_assert(sizeof(record) <= 4096);
 constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 
 // Of the worker: what the signal handler finds.
-constinit record* crash_record = nullptr;
+constinit sync::atomic<record*> crash_record{nullptr};
 constinit std::array<struct sigaction, crash_signals.size()> previous_actions{};
 
 std::uint32_t module_index(record& to, const char* path) {
@@ -95,8 +96,8 @@ void write_record(record& to, int signal, const siginfo_t& info, const void* con
 }
 
 void on_crash(int signal, siginfo_t* info, void* context) {
-  // Of several threads that crash at once, all but one leave the page alone.
-  record* const to = __atomic_exchange_n(&crash_record, nullptr, __ATOMIC_SEQ_CST);
+  // relaxed: of several threads that crash at once, one gets the page; it was mapped long ago.
+  record* const to = crash_record.exchange(nullptr, std::memory_order_relaxed);
   if (to != nullptr) write_record(*to, signal, *info, context);
   const auto* which = std::find(crash_signals.begin(), crash_signals.end(), signal);
   ::sigaction(signal, &previous_actions[static_cast<std::size_t>(which - crash_signals.begin())],
@@ -163,7 +164,8 @@ void record_crashes(int fd) {
   void* memory = ::mmap(nullptr, sizeof(record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (memory == MAP_FAILED) throw std::system_error{errno, std::generic_category(), "mmap"};
   prepare_crash_records();
-  crash_record = static_cast<record*>(memory);
+  // relaxed: no handler of ours is installed yet.
+  crash_record.store(static_cast<record*>(memory), std::memory_order_relaxed);
 
   // Large enough for backtrace(), which needs some 10 KiB.
   constexpr std::size_t stack_size = std::size_t{64} << 10;

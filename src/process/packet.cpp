@@ -91,9 +91,7 @@ std::optional<packet> receive_packet(int socket) {
   if (size == 0 || (size < 0 && errno == ECONNRESET)) return std::nullopt;
   if (size < 0) throw std::system_error{errno, std::generic_category(), "recvmsg"};
   received.fds = take_fds(header);
-  if ((header.msg_flags & (MSG_CTRUNC | MSG_TRUNC)) != 0) {
-    throw std::system_error{EMFILE, std::generic_category(), "receiving descriptors"};
-  }
+  received.fds_lost = (header.msg_flags & MSG_CTRUNC) != 0;
   return received;
 }
 

@@ -28,6 +28,7 @@ inline constexpr std::size_t max_packet_fds = 16;
 struct packet {
   std::vector<std::byte> bytes;
   std::vector<unique_fd> fds;  // close-on-exec
+  bool fds_lost = false;       // this process can hold no more descriptors
 };
 
 struct socket_pair {
@@ -42,8 +43,7 @@ socket_pair make_socket_pair();
 /// std::system_error, also if the packet is too large.
 bool send_packet(int socket, std::span<const std::byte> bytes, std::span<const int> fds = {});
 
-/// Blocks until a packet comes; none if the other side is gone. Throws std::system_error, also if
-/// this process can hold no more descriptors.
+/// Blocks until a packet comes; none if the other side is gone. Throws std::system_error.
 std::optional<packet> receive_packet(int socket);
 
 class packet_writer {

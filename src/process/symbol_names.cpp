@@ -5,7 +5,6 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <cstddef>
@@ -14,67 +13,72 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <span>
-#include <string_view>
+#include <vector>
 
 #include "process/unique_fd.hpp"
 
 namespace cadre::process {
 namespace {
 
-/// A file in memory, read with checks.
-class mapped_file {
+// Larger symbol tables are not searched.
+constexpr std::uint64_t max_section = std::uint64_t{256} << 20;
+
+/// A regular file, read with checks. Not mapped: it may shrink meanwhile.
+class input_file {
  public:
-  explicit mapped_file(const std::string& path) {
-    const unique_fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  explicit input_file(const std::string& path)
+      : file_{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)} {
     struct stat status {};
-    if (!file || ::fstat(file.get(), &status) != 0 || status.st_size <= 0) return;
-    const auto size = static_cast<std::size_t>(status.st_size);
-    void* memory = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (memory != MAP_FAILED) bytes_ = {static_cast<const char*>(memory), size};
+    if (file_ && ::fstat(file_.get(), &status) == 0 && S_ISREG(status.st_mode)) {
+      size_ = static_cast<std::uint64_t>(status.st_size);
+    }
   }
-  ~mapped_file() {
-    if (!bytes_.empty()) ::munmap(const_cast<char*>(bytes_.data()), bytes_.size());
+
+  std::vector<char> bytes(std::uint64_t position, std::uint64_t size) const {
+    if (position > size_ || size > size_ - position || size > max_section) return {};
+    std::vector<char> read(static_cast<std::size_t>(size));
+    const ssize_t got =
+        ::pread(file_.get(), read.data(), read.size(), static_cast<off_t>(position));
+    read.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
+    return read;
   }
-  mapped_file(const mapped_file&) = delete;
-  mapped_file& operator=(const mapped_file&) = delete;
 
   template <typename T>
   std::optional<T> at(std::uint64_t position) const {
-    if (position > bytes_.size() || bytes_.size() - position < sizeof(T)) return std::nullopt;
+    const std::vector<char> read = bytes(position, sizeof(T));
+    if (read.size() != sizeof(T)) return std::nullopt;
     T value;
-    std::memcpy(&value, bytes_.data() + position, sizeof value);
+    std::memcpy(&value, read.data(), sizeof value);
     return value;
   }
 
-  std::string text_at(std::uint64_t position) const {
-    if (position >= bytes_.size()) return {};
-    const std::string_view rest{bytes_.data() + position, bytes_.size() - position};
-    return std::string{rest.substr(0, rest.find('\0'))};
-  }
-
  private:
-  std::span<const char> bytes_;
+  unique_fd file_;
+  std::uint64_t size_ = 0;
 };
 
-std::string demangled(const std::string& name) {
+std::string demangled(const char* name) {
   int failed = 0;
   const std::unique_ptr<char, decltype(&std::free)> text{
-      abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &failed), &std::free};
+      abi::__cxa_demangle(name, nullptr, nullptr, &failed), &std::free};
   return text == nullptr ? name : text.get();
 }
 
-std::string search(const mapped_file& file, const ElfW(Shdr) & table, const ElfW(Shdr) & names,
+std::string search(const input_file& file, const ElfW(Shdr) & table, const ElfW(Shdr) & names,
                    std::uint64_t offset) {
-  for (std::uint64_t at = 0; at < table.sh_size; at += sizeof(ElfW(Sym))) {
-    const auto symbol = file.at<ElfW(Sym)>(table.sh_offset + at);
-    if (!symbol) break;
-    if ((symbol->st_info & 15) != STT_FUNC || offset < symbol->st_value) continue;
-    const std::uint64_t inside = offset - symbol->st_value;
-    if (inside >= symbol->st_size) continue;
+  const std::vector<char> symbols = file.bytes(table.sh_offset, table.sh_size);
+  ElfW(Sym) symbol;
+  for (std::size_t at = 0; at + sizeof symbol <= symbols.size(); at += sizeof symbol) {
+    std::memcpy(&symbol, &symbols[at], sizeof symbol);
+    if ((symbol.st_info & 15) != STT_FUNC || offset < symbol.st_value) continue;
+    const std::uint64_t inside = offset - symbol.st_value;
+    if (inside >= symbol.st_size) continue;
+    std::vector<char> text = file.bytes(names.sh_offset, names.sh_size);
+    if (symbol.st_name >= text.size()) return {};
+    text.push_back('\0');
     char place[24];
     std::snprintf(place, sizeof place, "+0x%llx", static_cast<unsigned long long>(inside));
-    return demangled(file.text_at(names.sh_offset + symbol->st_name)) + place;
+    return demangled(&text[symbol.st_name]) + place;
   }
   return {};
 }
@@ -82,7 +86,7 @@ std::string search(const mapped_file& file, const ElfW(Shdr) & table, const ElfW
 }  // namespace
 
 std::string symbol_at(const std::string& path, std::uint64_t offset) {
-  const mapped_file file{path};
+  const input_file file{path};
   const auto header = file.at<ElfW(Ehdr)>(0);
   if (!header || std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return {};
   const auto section = [&](std::uint64_t index) {
