@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include "process/worker_process.hpp"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <utility>
+
+#include "process/crash_report.hpp"
+#include "process/zygote.hpp"
+
+// Of a build with --coverage.
+extern "C" [[gnu::weak]] void __gcov_dump();
+
+namespace cadre::process {
+
+void write(packet_writer& to, const start_request& request) {
+  to.number(request.id);
+  write(to, request.spec);
+  to.number(request.entry.offset);
+  to.text(request.module.path).text(request.module.identity);
+  to.blob(request.argument);
+}
+
+start_request read_start_request(packet_reader& from) {
+  start_request request;
+  request.id = from.number();
+  request.spec = read_worker_spec(from);
+  request.entry.offset = from.number();
+  request.module.path = from.text();
+  request.module.identity = from.text();
+  const auto argument = from.blob();
+  request.argument.assign(argument.begin(), argument.end());
+  return request;
+}
+
+void become_worker(const start_request& request, std::vector<unique_fd> fds, unique_fd control,
+                   pid_t parent) noexcept {
+  // The thread that forked lives as long as its process: it is the zygote's only one, or the reaper.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(0);
+  ::prctl(PR_SET_NAME, "cadre-worker");
+  ::signal(SIGTTOU, SIG_IGN);  // prints to a terminal whose foreground it is not
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+
+  worker_entry* entry = nullptr;
+  std::vector<int> entry_fds;
+  try {
+    apply_surroundings(request.spec);
+    module_resolver modules;
+    modules.learn(0, request.module);
+    entry = reinterpret_cast<worker_entry*>(modules.function({0, request.entry.offset}));
+    record_crashes(fds.at(0).get());
+    for (std::size_t i = 1; i < fds.size(); ++i) entry_fds.push_back(fds[i].release());
+    fds.clear();
+    apply_limits(request.spec);
+    apply_sandbox(request.spec.sandbox);
+    send_packet(control.get(), packet_writer{}
+                                   .number(static_cast<std::uint64_t>(message::started))
+                                   .number(request.id)
+                                   .number(static_cast<std::uint64_t>(::getpid()))
+                                   .bytes());
+  } catch (const std::exception& e) {
+    send_packet(control.get(), packet_writer{}
+                                   .number(static_cast<std::uint64_t>(message::failed))
+                                   .number(request.id)
+                                   .text(e.what())
+                                   .bytes());
+    end_process(EXIT_FAILURE);
+  }
+  control.close();
+  // dies here: the survivor sees `died`; test fault.worker_killed
+  end_process(entry(request.argument, entry_fds));
+}
+
+void run_executed_worker(unique_fd boot) noexcept {
+  const pid_t parent = ::getppid();
+  std::optional<packet> received = receive_packet(boot.get());
+  if (!received || received->fds.empty()) ::_exit(EXIT_FAILURE);
+  boot.close();
+  packet_reader from{received->bytes};
+  from.number();  // message::start
+  const start_request request = read_start_request(from);
+  unique_fd control = std::move(received->fds.front());
+  received->fds.erase(received->fds.begin());
+  become_worker(request, std::move(received->fds), std::move(control), parent);
+}
+
+void flush_output() noexcept {
+  std::cout.flush();
+  std::clog.flush();
+  std::fflush(nullptr);
+}
+
+void end_process(int exit_code) noexcept {
+  flush_output();
+  if (__gcov_dump != nullptr) __gcov_dump();
+  ::_exit(exit_code);
+}
+
+}  // namespace cadre::process
