@@ -109,7 +109,8 @@ struct then_traits {
       return std::is_invocable_v<Function, typename future<T>::const_result>;
     }
   }();
-  static constexpr bool whole = !takes_value && std::is_invocable_v<Function, future<T>>;
+  static constexpr bool whole =
+      std::conjunction_v<std::bool_constant<!takes_value>, std::is_invocable<Function, future<T>>>;
 
   static auto result() {
     if constexpr (whole) {
