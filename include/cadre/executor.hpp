@@ -18,6 +18,7 @@
 #include <cadre/config.hpp>
 #include <cadre/detail/call.hpp>
 #include <cadre/detail/portable.hpp>
+#include <cadre/detail/portable_call.hpp>
 #include <cadre/future.hpp>
 #include <cadre/map.hpp>
 #include <cadre/stats.hpp>
@@ -52,6 +53,17 @@ struct submit_options {
   int priority = 0;       ///< a higher one overtakes queued lower ones; equal ones keep their order
   /// Stopped while the call is pending: cancels it. While it runs: as future::request_stop().
   std::stop_token stop_token = {};
+
+  // For executors that can kill what runs; others throw std::invalid_argument.
+
+  /// How long the call may run. Then it is asked to stop, after `grace` its worker gets SIGTERM, and
+  /// after `grace` again SIGKILL; the future fails with timeout_error.
+  std::optional<std::chrono::nanoseconds> timeout = {};
+  std::chrono::nanoseconds grace = std::chrono::milliseconds{100};
+  /// How often the call is run again if its worker died of it.
+  unsigned retries = 0;
+  /// Bytes that the call may allocate; more is std::bad_alloc there. 0: no limit.
+  std::size_t max_memory = 0;
 };
 
 struct shutdown_options {
@@ -83,13 +95,13 @@ class CADRE_API executor {
     requires(!std::same_as<std::remove_cvref_t<Function>, submit_options>)
   auto submit(Function&& function, Args&&... args) {
     detail::check_portable<Function, Args...>();
-    return submit_any({}, std::forward<Function>(function), std::forward<Args>(args)...);
+    return submit_any<true>({}, std::forward<Function>(function), std::forward<Args>(args)...);
   }
   template <typename Function, typename... Args>
   auto submit(submit_options options, Function&& function, Args&&... args) {
     detail::check_portable<Function, Args...>();
-    return submit_any(std::move(options), std::forward<Function>(function),
-                      std::forward<Args>(args)...);
+    return submit_any<true>(std::move(options), std::forward<Function>(function),
+                            std::forward<Args>(args)...);
   }
 
   /// Calls `function` with each element of the ranges, taken together, on the workers, and returns
@@ -120,16 +132,16 @@ class CADRE_API executor {
  protected:
   executor() = default;
 
-  /// submit() without the test for portability.
-  template <typename Function, typename... Args>
+  /// submit(), of a call that can cross to another process, or of any.
+  template <bool Portable, typename Function, typename... Args>
   auto submit_any(submit_options options, Function&& function, Args&&... args);
 
  private:
   friend struct detail::executor_access;
 
   /// Queues `call` and takes over one reference to it; on an exception that stays the caller's.
-  /// Its owner is set here.
-  virtual void do_enqueue(detail::state_base& call, int priority) = 0;
+  /// Its owner is set here. The name of `options` has moved into the call.
+  virtual void do_enqueue(detail::state_base& call, const submit_options& options) = 0;
   /// Queues the `count` calls from `first` on, linked by queue_next, with one wake-up in all. On an
   /// exception, `first` is the first one that is still the caller's. The default is a loop over
   /// do_enqueue().
@@ -145,8 +157,8 @@ namespace detail {
 
 /// The door between executors and what is built upon them.
 struct executor_access {
-  static void enqueue(executor& where, state_base& call, int priority) {
-    where.do_enqueue(call, priority);
+  static void enqueue(executor& where, state_base& call, const submit_options& options = {}) {
+    where.do_enqueue(call, options);
   }
   static void enqueue_all(executor& where, state_base*& first, std::size_t count) {
     where.do_enqueue_all(first, count);
@@ -172,14 +184,17 @@ class CADRE_API call_chain {
   std::size_t count_ = 0;
 };
 
+/// For executors that cannot kill what runs: throws std::invalid_argument if `options` ask for it.
+CADRE_API void refuse_limits(const char* who, const submit_options& options);
+
 /// Gives a call to an executor, and its future to the caller.
 template <typename T, typename Call>
-future<T> launch(executor& where, Call* call, int priority) {
+future<T> launch(executor& where, Call* call, const submit_options& options = {}) {
   using ref = detail::ref<state<T>>;
   auto result = access::make(ref{call, typename ref::adopt{}});
   // The queue's reference, until the queue has taken it.
   ref queued{call, typename ref::adopt{}};
-  executor_access::enqueue(where, *call, priority);
+  executor_access::enqueue(where, *call, options);
   queued.detach();
   return result;
 }
@@ -194,7 +209,7 @@ void check_callable(const char* who, const Function& function) {
 
 }  // namespace detail
 
-template <typename Function, typename... Args>
+template <bool Portable, typename Function, typename... Args>
 auto executor::submit_any(submit_options options, Function&& function, Args&&... args) {
   detail::check_callable<Function, Args...>("submit", function);
   if constexpr (detail::is_callable<Function, Args...>) {
@@ -213,19 +228,21 @@ auto executor::submit_any(submit_options options, Function&& function, Args&&...
       };
       if constexpr (!takes_token) {
         if (options.name.empty() && !options.stop_token.stop_possible()) {
-          return detail::launch<result>(*this, new detail::call<result, work>{make_work()},
-                                        options.priority);
+          using plain = detail::call<result, work>;
+          using type = std::conditional_t<Portable, detail::portable_call<plain>, plain>;
+          return detail::launch<result>(*this, new type{make_work()}, options);
         }
       }
-      auto* call = new detail::tracked_call<result, work, takes_token>{
-          std::move(options.name), options.stop_token, make_work()};
+      using tracked = detail::tracked_call<result, work, takes_token>;
+      using type = std::conditional_t<Portable, detail::portable_call<tracked>, tracked>;
+      auto* call = new type{std::move(options.name), options.stop_token, make_work()};
       if (options.stop_token.stop_requested()) {  // too late: it is never queued
         call->cancel();
         call->release();
         using ref = detail::ref<detail::state<result>>;
         return detail::access::make(ref{call, typename ref::adopt{}});
       }
-      auto f = detail::launch<result>(*this, call, options.priority);
+      auto f = detail::launch<result>(*this, call, options);
       call->follow_token();
       return f;
     }

@@ -138,7 +138,7 @@ class [[nodiscard]] future {
   /// True once there is a value, an exception or a cancellation. Never blocks.
   bool done() const { return check().done(); }
   /// True while a worker has the call. Never blocks.
-  bool running() const { return check().get_status() == detail::state_base::running; }
+  bool running() const { return check().is_running(); }
   /// True if cancel() came before the call began. Never blocks.
   bool cancelled() const { return check().get_status() == detail::state_base::cancelled; }
 

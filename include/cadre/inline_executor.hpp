@@ -22,7 +22,7 @@ class CADRE_API inline_executor final : public local_executor {
  private:
   class impl;
 
-  void do_enqueue(detail::state_base& call, int priority) override;
+  void do_enqueue(detail::state_base& call, const submit_options& options) override;
   shutdown_report do_shutdown(const shutdown_options& options) override;
   executor_stats do_stats() const override;
   unsigned do_max_workers() const noexcept override { return 1; }

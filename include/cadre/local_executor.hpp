@@ -32,12 +32,12 @@ class CADRE_API local_executor : public executor {
   template <typename Function, typename... Args>
     requires(!std::same_as<std::remove_cvref_t<Function>, submit_options>)
   auto submit(Function&& function, Args&&... args) {
-    return submit_any({}, std::forward<Function>(function), std::forward<Args>(args)...);
+    return submit_any<false>({}, std::forward<Function>(function), std::forward<Args>(args)...);
   }
   template <typename Function, typename... Args>
   auto submit(submit_options options, Function&& function, Args&&... args) {
-    return submit_any(std::move(options), std::forward<Function>(function),
-                      std::forward<Args>(args)...);
+    return submit_any<false>(std::move(options), std::forward<Function>(function),
+                             std::forward<Args>(args)...);
   }
 
   /// As submit(), but nobody will ask: no future, no cancel. What it throws goes to the unhandled
@@ -58,7 +58,7 @@ class CADRE_API local_executor : public executor {
             std::tuple<std::decay_t<Args>...>{std::forward<Args>(args)...}};
       }
       detail::ref queued{call, typename detail::ref<detail::state_base>::adopt{}};
-      detail::executor_access::enqueue(*this, *call, 0);
+      detail::executor_access::enqueue(*this, *call);
       queued.detach();
     }
   }

@@ -67,7 +67,7 @@ class CADRE_API thread_pool_executor final : public local_executor {
  private:
   class impl;
 
-  void do_enqueue(detail::state_base& call, int priority) override;
+  void do_enqueue(detail::state_base& call, const submit_options& options) override;
   void do_enqueue_all(detail::state_base*& first, std::size_t count) override;
   shutdown_report do_shutdown(const shutdown_options& options) override;
   executor_stats do_stats() const override;

@@ -13,7 +13,7 @@ local_executor::~local_executor() = default;
 void executor::do_enqueue_all(detail::state_base*& first, std::size_t count) {
   for (; count > 0; --count) {
     detail::state_base* next = first->queue_next;
-    do_enqueue(*first, 0);
+    do_enqueue(*first, {});
     first = next;
   }
 }
@@ -37,6 +37,14 @@ void call_chain::submit(executor& where) {
   first_ = nullptr;
 }
 
+void refuse_limits(const char* who, const submit_options& options) {
+  if (!options.timeout && options.retries == 0 && options.max_memory == 0) return;
+  throw std::invalid_argument{std::string{who} +
+                              ": timeout, retries and max_memory need worker processes, since "
+                              "threads cannot be killed; the call was not accepted: submit it to a "
+                              "process_pool_executor, or without them"};
+}
+
 void throw_empty_callable(const char* who) {
   throw std::invalid_argument{std::string{who} +
                               ": the callable is empty (a null pointer or an empty std::function); "
@@ -53,7 +61,7 @@ void submit_then(executor& where, state_base& call) noexcept {
   try {
     auto* starter = new posted_call<decltype(start)>{start};
     ref queued{starter, ref<posted_call<decltype(start)>>::adopt{}};
-    executor_access::enqueue(where, *starter, 0);
+    executor_access::enqueue(where, *starter);
     queued.detach();
   } catch (...) {
     if (then->try_start()) then->fail(std::current_exception());

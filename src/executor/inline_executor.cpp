@@ -70,7 +70,10 @@ class inline_executor::impl {
 inline_executor::inline_executor() : impl_{std::make_unique<impl>()} {}
 inline_executor::~inline_executor() = default;
 
-void inline_executor::do_enqueue(detail::state_base& call, int) { impl_->run(call); }
+void inline_executor::do_enqueue(detail::state_base& call, const submit_options& options) {
+  detail::refuse_limits("inline_executor", options);
+  impl_->run(call);
+}
 
 shutdown_report inline_executor::do_shutdown(const shutdown_options&) {
   impl_->close();

@@ -189,9 +189,10 @@ void thread_pool_executor::impl::refuse() {
       "executor"};
 }
 
-void thread_pool_executor::impl::on_cancelled() noexcept {
+bool thread_pool_executor::impl::withdraw(detail::state_base&) noexcept {
   cancelled_.fetch_add(1, std::memory_order_relaxed);  // relaxed: statistics order nothing
   if (room_) room_->leave();
+  return true;
 }
 
 // --- workers ---

@@ -38,7 +38,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
     if (room_) room_->leave();
   }
   // call_owner
-  void on_cancelled() noexcept override;
+  bool withdraw(detail::state_base& call) noexcept override;
 
  private:
   /// A place for a worker. Workers come and go; the place and its numbers stay.

@@ -23,8 +23,9 @@ thread_pool_executor::~thread_pool_executor() {
   impl_->shutdown({});
 }
 
-void thread_pool_executor::do_enqueue(detail::state_base& call, int priority) {
-  impl_->enqueue(call, priority);
+void thread_pool_executor::do_enqueue(detail::state_base& call, const submit_options& options) {
+  detail::refuse_limits("thread_pool", options);
+  impl_->enqueue(call, options.priority);
 }
 
 void thread_pool_executor::do_enqueue_all(detail::state_base*& first, std::size_t count) {

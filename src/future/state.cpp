@@ -56,21 +56,65 @@ bool state_base::cancel() noexcept {
     if (now != pending) return false;
     // acquire: pairs with the release of whoever made the callable, which discard() destroys.
     // relaxed on failure: the loop looks again.
-    if (!word_.compare_exchange_weak(word, (word & list_mask) | lock_bit | cancelling,
-                                     std::memory_order_acquire, std::memory_order_relaxed)) {
+    if (!word_.compare_exchange_weak(word, word | lock_bit, std::memory_order_acquire,
+                                     std::memory_order_relaxed)) {
       continue;
     }
     // A worker that meets this call waits for LOCK, and the executor waits for its workers: so it
     // is still there.
-    if (auto* owner = reinterpret_cast<call_owner*>(owner_ & ~(alignof(call_owner) - 1))) {
-      owner->on_cancelled();
-    }
-    // release: pairs with the acquires of those who spin on LOCK, which see on_cancelled() done.
-    word_.store((word & list_mask) | cancelling, std::memory_order_release);
+    const bool withdrawn = owner() == nullptr || owner()->withdraw(*this);
+    // release: pairs with the acquires of those who spin on LOCK, which see withdraw() done.
+    word_.store(withdrawn ? (word & list_mask) | cancelling : word, std::memory_order_release);
+    if (!withdrawn) return false;
     discard();
     finish_slow(cancelled);
     return true;
   }
+}
+
+call_owner* state_base::far_owner() const noexcept {
+  const bool here = owner_ % alignof(call_owner) == fork_generation() % alignof(call_owner);
+  return owner() != nullptr && here && owner()->runs_elsewhere ? owner() : nullptr;
+}
+
+bool state_base::ask_owner(bool (call_owner::*question)(state_base&) noexcept) noexcept {
+  call_owner* const far = far_owner();
+  while (far != nullptr) {
+    std::uintptr_t word = load_unlocked();
+    if ((word & status_mask) != pending) return false;
+    // acquire: pairs with the release of whoever had LOCK before. relaxed on failure: the loop looks
+    // again.
+    if (!word_.compare_exchange_weak(word, word | lock_bit, std::memory_order_acquire,
+                                     std::memory_order_relaxed)) {
+      continue;
+    }
+    const bool answer = (far->*question)(*this);
+    // release: pairs with the acquires of those who spin on LOCK.
+    word_.store(word, std::memory_order_release);
+    return answer;
+  }
+  return false;
+}
+
+void state_base::help_owner(time_point deadline) noexcept {
+  call_owner* const far = far_owner();
+  wait_helper* helper = nullptr;
+  while (far != nullptr) {
+    std::uintptr_t word = load_unlocked();
+    if ((word & status_mask) != pending) return;
+    // acquire, relaxed: as in ask_owner(); pairs with the release below.
+    if (!word_.compare_exchange_weak(word, word | lock_bit, std::memory_order_acquire,
+                                     std::memory_order_relaxed)) {
+      continue;
+    }
+    helper = far->begin_help(*this);
+    // release: pairs with the acquires of those who spin on LOCK.
+    word_.store(word, std::memory_order_release);
+    break;
+  }
+  if (helper == nullptr) return;
+  helper->help(*this, deadline);
+  helper->end_help();
 }
 
 bool state_base::take() noexcept {
@@ -174,6 +218,8 @@ bool state_base::wait_until(time_point deadline) {
   const auto not_done = [](const void* state) {
     return !static_cast<const state_base*>(state)->done();
   };
+  help_owner(deadline);
+  if (done()) return true;
   if (spinning_pays() && worker == nullptr && deadline == never && spin_while(not_done, this)) {
     return true;
   }

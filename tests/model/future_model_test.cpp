@@ -28,10 +28,11 @@ const auto some_day = cadre::detail::never - std::chrono::hours{1};
 
 /// The pool of the call: it must be left alone once the call was seen cancelled.
 struct owner : cadre::detail::call_owner {
-  void on_cancelled() noexcept override {
+  bool withdraw(state_base&) noexcept override {
     busy.store(true);
     ++told;
     busy.store(false);
+    return true;
   }
   atomic<bool> busy{false};
   atomic<int> told{0};

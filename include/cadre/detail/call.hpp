@@ -105,8 +105,12 @@ class call_registry {
 
 /// A call with nothing but its callable.
 template <typename T, typename Function>
-class call final : public state<T> {
+class call : public state<T> {
  public:
+  using result_type = T;
+  using function_type = Function;
+  static constexpr bool takes_token = false;
+
   template <typename... Parts>
   explicit call(Parts&&... parts)
       : state<T>{2},  // one reference for the future, one for the queue
@@ -122,7 +126,7 @@ class call final : public state<T> {
     return final == state_base::value;
   }
 
- private:
+ protected:
   ~call() override {
     if (this->get_status() == state_base::pending) function_.~Function();
   }
@@ -135,14 +139,18 @@ class call final : public state<T> {
 
 /// A call with a name, a stop_token, or both.
 template <typename T, typename Function, bool TakesToken>
-class tracked_call final : public state<T> {
+class tracked_call : public state<T> {
  public:
+  using result_type = T;
+  using function_type = Function;
+  static constexpr bool takes_token = TakesToken;
+
   template <typename... Parts>
   explicit tracked_call(std::string name, std::stop_token stop, Parts&&... parts)
       : state<T>{2},
+        function_{std::forward<Parts>(parts)...},
         name_{std::move(name)},
         source_{TakesToken ? std::stop_source{} : std::stop_source{std::nostopstate}},
-        function_{std::forward<Parts>(parts)...},
         stop_{std::move(stop)} {}
 
   /// From now on the token given at submit cancels or stops the call. Before it is enqueued.
@@ -168,11 +176,12 @@ class tracked_call final : public state<T> {
   }
 
   bool request_stop() noexcept override {
-    return this->get_status() == state_base::running && source_.request_stop();
+    if (this->get_status() != state_base::running) return state_base::request_stop();
+    return source_.request_stop();
   }
   std::string_view name() const noexcept override { return name_; }
 
- private:
+ protected:
   struct on_stop {
     tracked_call* self;
     void operator()() const noexcept {
@@ -189,11 +198,13 @@ class tracked_call final : public state<T> {
   }
   void discard() noexcept override { function_.~Function(); }
 
-  std::string name_;
-  std::stop_source source_;
   union {
     Function function_;
   };
+
+ private:
+  std::string name_;
+  std::stop_source source_;
   std::stop_token stop_;
   std::optional<std::stop_callback<on_stop>> callback_;
 };

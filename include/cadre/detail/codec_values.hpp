@@ -191,7 +191,7 @@ struct builtin_codec<T, kind::duration> {
 };
 
 template <typename T>
-struct builtin_codec<T, kind::time_point> {
+struct builtin_codec<T, kind::instant> {
   using parts = type_list<typename T::duration>;
   static constexpr std::size_t min_size = detail::min_size<typename T::duration>();
   static void encode(encoder& out, const T& value) { put(out, value.time_since_epoch()); }

@@ -229,7 +229,7 @@ class windowed_source final : public map_source<R> {
       auto work = [function = function_, chunk = std::move(chunk)]() mutable {
         return run(*function, chunk);
       };
-      window_.push_back(launch<batch>(where_, new call<batch, decltype(work)>{std::move(work)}, 0));
+      window_.push_back(launch<batch>(where_, new call<batch, decltype(work)>{std::move(work)}));
       if (!ordered_) completed_.add(window_.back());
     }
   }

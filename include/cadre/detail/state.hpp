@@ -67,6 +67,8 @@ time_point deadline_at(std::chrono::time_point<Clock, Duration> limit) {
 
 class state_base;
 class call_registry;
+class wait_helper;
+struct portable_call_traits;
 
 /// Somebody to notify when a state is done: a waiter, a callback. Whoever adds one keeps it alive
 /// until notify() began or remove_listener() returned true.
@@ -82,14 +84,37 @@ struct alignas(16) listener {
   bool runs_user_code;  // such nodes are notified after the others
 };
 
-/// The executor that a call was submitted to, as its state sees it.
+/// The executor that a call was submitted to, as its state sees it. Its functions are called under
+/// LOCK, of a pending call, which keeps the owner alive: they must not block, nor change the call.
 class alignas(64) call_owner {
  public:
-  /// Under LOCK: the call will not run. Must not block, nor touch the call.
-  virtual void on_cancelled() noexcept = 0;
+  /// The call is being cancelled. False if it has begun after all, elsewhere.
+  virtual bool withdraw(state_base& call) noexcept = 0;
+  /// True if the call, pending here, has begun elsewhere.
+  virtual bool has_begun(state_base&) noexcept { return false; }
+  /// Asks a call that has begun elsewhere to stop. False if that is not possible.
+  virtual bool stop_call(state_base&) noexcept { return false; }
+  /// Somebody is about to block until the call is done. Null, or who makes progress meanwhile.
+  virtual wait_helper* begin_help(state_base&) noexcept { return nullptr; }
+
+  /// True if calls run elsewhere while they are pending here. Only then the last three are asked.
+  const bool runs_elsewhere;
 
  protected:
+  explicit call_owner(bool elsewhere = false) noexcept : runs_elsewhere{elsewhere} {}
   ~call_owner() = default;
+};
+
+/// What a waiting thread can do for an executor that has nobody else to do it as fast.
+class wait_helper {
+ public:
+  /// Works for a while, at least until `awaited` is done or it is better to sleep.
+  virtual void help(state_base& awaited, time_point deadline) noexcept = 0;
+  /// Ends what call_owner::begin_help() began.
+  virtual void end_help() noexcept = 0;
+
+ protected:
+  ~wait_helper() = default;
 };
 
 /// What a worker lends to the call that it runs. Accounts for the call just before its result is
@@ -153,7 +178,15 @@ class CADRE_API state_base {
   bool cancel() noexcept;
 
   /// Asks a running call to stop through its stop_token. False if it takes none or is done.
-  virtual bool request_stop() noexcept { return false; }
+  virtual bool request_stop() noexcept { return ask_owner(&call_owner::stop_call); }
+
+  /// True while a worker has the call.
+  bool is_running() noexcept {
+    return get_status() == running || ask_owner(&call_owner::has_begun);
+  }
+
+  /// How the call crosses to another process; null if it cannot.
+  virtual const portable_call_traits* portable() const noexcept { return nullptr; }
 
   /// Adds `node`; false, and nothing happened, if the state is done.
   bool add_listener(listener& node) noexcept;
@@ -263,7 +296,10 @@ class CADRE_API state_base {
   /// Value -> taken; true for exactly one caller, who may move the value out.
   bool take() noexcept;
 
-  state_base* queue_next = nullptr;  // the queue's, while the call is in one
+  union {
+    state_base* queue_next = nullptr;  // the queue's, while the call is in one
+    void* owner_data;                  // or the executor's, for a call that is elsewhere
+  };
 
   static void* operator new(std::size_t size) { return allocate_block(size); }
   static void* operator new(std::size_t size, std::align_val_t align) {
@@ -303,6 +339,13 @@ class CADRE_API state_base {
     return reinterpret_cast<listener*>(word & list_mask);
   }
   std::uintptr_t load_unlocked() const noexcept;
+  call_owner* owner() const noexcept {
+    return reinterpret_cast<call_owner*>(owner_ & ~(alignof(call_owner) - 1));
+  }
+  /// Null unless calls of the owner run elsewhere, and it belongs to this process, not its parent.
+  call_owner* far_owner() const noexcept;
+  bool ask_owner(bool (call_owner::*question)(state_base&) noexcept) noexcept;
+  void help_owner(time_point deadline) noexcept;
   bool try_start_slow() noexcept;
   void finish_slow(status final) noexcept;
   void notify_all(listener* newest) noexcept;

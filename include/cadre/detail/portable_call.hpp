@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+// A call that can cross to another process of this program.
+//
+//   this process                          a worker
+//   portable_call_traits::encode    -->   call_descriptor::run: decodes, calls, encodes the result
+//   ...::decode_result              <--
+//
+// The two find each other by the address of the descriptor, which is the same in both up to where
+// the module is loaded.
+#pragma once
+
+#include <cadre/bind.hpp>
+#include <cadre/codec.hpp>
+#include <cadre/config.hpp>
+#include <cadre/detail/call.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <stop_token>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace cadre::detail {
+
+/// How the addresses of functions cross. Installed by who makes worker processes.
+struct code_map {
+  void (*encode)(encoder& out, const void* function);
+  void* (*decode)(decoder& in);
+};
+CADRE_API void set_code_map(const code_map& map) noexcept;
+/// Throw std::logic_error if there is no map.
+CADRE_API void encode_function(encoder& out, const void* function);
+CADRE_API void* decode_function(decoder& in);
+
+/// What a worker needs of a type of calls.
+struct call_descriptor {
+  static constexpr std::uint64_t expected_magic = 0x6361'6472'6543'616c;
+
+  std::uint64_t magic;
+  std::uint64_t type;  // a hash of its name: an address that fits by chance does not do
+  bool takes_token;
+  /// Decodes the call from `in`, calls it, and encodes the result into `out`. Throws what any of the
+  /// three does; `begun` says whether the callable was called.
+  void (*run)(decoder& in, encoder& out, const std::stop_token& token, bool& begun);
+};
+
+/// What the submitting process needs of a type of calls.
+struct portable_call_traits {
+  const call_descriptor* descriptor;
+  /// Encodes the callable with its arguments, and destroys them.
+  void (*encode)(state_base& call, encoder& out);
+  /// Runner only: the value that run() encoded, or what it throws to decode it, is published.
+  void (*decode_result)(state_base& call, decoder& in) noexcept;
+};
+
+// --- callables ---
+
+template <typename Function>
+inline constexpr bool is_bound_function = false;
+template <typename Function, typename... Args>
+inline constexpr bool is_bound_function<bound_function<Function, Args...>> = true;
+
+template <typename Function>
+void encode_callable(encoder& out, const Function& function) {
+  if constexpr (std::is_pointer_v<Function>) {
+    encode_function(out, reinterpret_cast<const void*>(function));
+  } else if constexpr (is_bound_function<Function>) {
+    encode_callable(out, function.function);
+    encode(out, function.args);
+  } else if constexpr (!std::is_empty_v<Function>) {
+    encode(out, function);
+  }
+}
+
+template <typename Function>
+struct bound_parts;
+template <typename Function, typename... Args>
+struct bound_parts<bound_function<Function, Args...>> {
+  using function = Function;
+  using args = std::tuple<Args...>;
+};
+
+template <typename Function>
+Function decode_callable(decoder& in) {
+  if constexpr (std::is_pointer_v<Function>) {
+    return reinterpret_cast<Function>(decode_function(in));
+  } else if constexpr (is_bound_function<Function>) {
+    using parts = bound_parts<Function>;
+    // In this order: braces keep it.
+    return Function{decode_callable<typename parts::function>(in),
+                    decode<typename parts::args>(in)};
+  } else if constexpr (!std::is_empty_v<Function>) {
+    return decode<Function>(in);
+  } else if constexpr (std::is_default_constructible_v<Function>) {
+    return Function{};
+  } else {
+    return std::bit_cast<Function>(std::byte{});
+  }
+}
+
+template <typename Function, typename... Args>
+void encode_work(encoder& out, const bound<Function, Args...>& work) {
+  encode_callable(out, work.function);
+  if constexpr (sizeof...(Args) != 0) encode(out, work.args);
+}
+
+template <typename Work>
+struct work_decoder;
+template <typename Function, typename... Args>
+struct work_decoder<bound<Function, Args...>> {
+  static bound<Function, Args...> decode_from(decoder& in) {
+    if constexpr (sizeof...(Args) == 0) {
+      return {decode_callable<Function>(in)};
+    } else {
+      return {decode_callable<Function>(in), decode<std::tuple<Args...>>(in)};
+    }
+  }
+};
+
+// --- calls ---
+
+/// FNV-1a.
+constexpr std::uint64_t hash_name(std::string_view name) noexcept {
+  std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100'0000'01b3;
+  return hash;
+}
+
+template <typename T, typename Work, bool TakesToken>
+struct remote_side {
+  static void run(decoder& in, encoder& out, const std::stop_token& token, bool& begun) {
+    Work work = work_decoder<Work>::decode_from(in);
+    in.finish();
+    begun = true;
+    const auto call = [&]() -> decltype(auto) {
+      if constexpr (TakesToken) {
+        return work(token);
+      } else {
+        return work();
+      }
+    };
+    if constexpr (std::is_void_v<T>) {
+      call();
+    } else {
+      encode<T>(out, static_cast<T>(call()));
+    }
+  }
+
+  static constexpr std::uint64_t type() noexcept { return hash_name(__PRETTY_FUNCTION__); }
+
+  static constexpr call_descriptor descriptor{call_descriptor::expected_magic, type(), TakesToken,
+                                              &run};
+};
+
+/// `Call`: call or tracked_call.
+template <typename Call>
+class portable_call final : public Call {
+ public:
+  using Call::Call;
+
+  const portable_call_traits* portable() const noexcept override { return &traits; }
+
+ private:
+  using value = typename Call::result_type;
+  using work = typename Call::function_type;
+
+  ~portable_call() override = default;
+
+  static void encode_call(state_base& base, encoder& out) {
+    auto& self = static_cast<portable_call&>(base);
+    encode_work(out, self.function_);
+    self.discard();
+  }
+
+  static void decode_result(state_base& base, decoder& in) noexcept {
+    auto& self = static_cast<portable_call&>(base);
+    self.finish(self.fill([&]() -> value {
+      if constexpr (std::is_void_v<value>) {
+        in.finish();
+      } else {
+        value result = decode<value>(in);
+        in.finish();
+        return result;
+      }
+    }));
+  }
+
+  /// The callable is destroyed when it was encoded, or when it is clear that it will not be.
+  void discard() noexcept override {
+    if (!std::exchange(discarded_, true)) Call::discard();
+  }
+
+  static constexpr portable_call_traits traits{
+      &remote_side<value, work, Call::takes_token>::descriptor, &encode_call, &decode_result};
+
+  bool discarded_ = false;
+};
+
+}  // namespace cadre::detail
