@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#include "process/answers.hpp"
+
+#include <new>
+#include <utility>
+
+namespace cadre::process {
+
+bool answer_reader::read(ipc::parent_end& channel, answers& to, std::size_t most) {
+  while (to.list.size() < most) {
+    if (!in_body_) {
+      auto* header = reinterpret_cast<std::byte*>(&header_);
+      have_ += channel.read_some(header + have_, sizeof header_ - have_);
+      if (have_ < sizeof header_) break;
+      // The memory for it is taken now, but used only as far as bytes arrive.
+      if (header_.size > max_message_) return false;
+      have_ = 0;
+      in_body_ = true;
+      if (header_.size > largest_small) {
+        large_.reset(new std::byte[static_cast<std::size_t>(header_.size)]);
+      }
+    }
+    const auto size = static_cast<std::size_t>(header_.size);
+    if (large_ == nullptr) {
+      if (size != 0 && channel.readable() < size) break;
+      const std::size_t offset = to.bytes.size();
+      to.bytes.resize(offset + size);
+      channel.read_some(to.bytes.data() + offset, size);
+      to.list.push_back({header_, offset, nullptr});
+    } else {
+      have_ += channel.read_some(large_.get() + have_, size - have_);
+      if (have_ < size) break;
+      to.list.push_back({header_, 0, std::move(large_)});
+    }
+    have_ = 0;
+    in_body_ = false;
+  }
+  return !channel.poisoned();
+}
+
+}  // namespace cadre::process

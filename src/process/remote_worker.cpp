@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#include "process/remote_worker.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "process/module_table.hpp"
+
+namespace cadre::process {
+
+using ipc::region;
+
+remote_worker::remote_worker(unsigned i, std::uint64_t t, std::size_t max_message)
+    : index{i},
+      token{t},
+      mine_{region::create(ipc::channel_region_size(ring_capacity), region::access::mine)},
+      shared_{region::create(shared_page_size, region::access::both)},
+      page_{&shared_page::make_in(shared_.memory)},
+      hello_{ipc::packet_socket::pair()},
+      reader_{max_message} {}
+
+std::array<int, 4> remote_worker::descriptors() const noexcept {
+  return {mine_.handle.get(), shared_.handle.get(), bell_.fd(), hello_.second.fd()};
+}
+
+void remote_worker::close_descriptors() noexcept {
+  mine_.handle.reset();
+  shared_.handle.reset();
+  hello_.second = ipc::packet_socket{ipc::descriptor{}};
+}
+
+void remote_worker::attach(const ipc::descriptor& handle) {
+  theirs_ = region::open(handle, ipc::channel_region_size(ring_capacity), region::access::mine);
+  channel_.emplace(ipc::own_half_of(mine_.memory), ipc::peer_half_of(theirs_));
+  now = condition::ready;
+}
+
+void remote_worker::learn_modules() {
+  auto& table = module_table::instance();
+  for (const std::uint32_t count = table.module_count(); modules_ < count; ++modules_) {
+    const module_description what = table.describe(modules_);
+    encoder body;
+    encode(body, what.path);
+    encode(body, what.identity);
+    send_control({.kind = frame_kind::learn_module, .slot = modules_}, body.bytes());
+  }
+}
+
+void remote_worker::send_control(request_header header, std::span<const std::byte> body) {
+  header.size = body.size();
+  const auto* head = reinterpret_cast<const std::byte*>(&header);
+  control_.insert(control_.end(), head, head + sizeof header);
+  control_.insert(control_.end(), body.begin(), body.end());
+  send_more();
+}
+
+std::uint64_t remote_worker::reserve_number(task* t) noexcept {
+  entry(next_) = t;
+  return next_++;
+}
+
+void remote_worker::send(task& t) {
+  learn_modules();
+  t.worker = this;
+  t.number = reserve_number(&t);
+  request_header& header = t.header();
+  header.number = t.number;
+  header.slot = static_cast<std::uint32_t>(t.number % ipc::claim_table::slot_count);
+  page_->claims.post(header.slot, t.number);
+  sending_ = &t;
+  sent_ = 0;
+  send_more();
+}
+
+void remote_worker::send_more() {
+  if (!channel_ || faulty) return;
+  if (!control_.empty()) {
+    control_sent_ += channel_->write_some(std::span{control_}.subspan(control_sent_));
+    if (control_sent_ == control_.size()) {
+      control_.clear();
+      control_sent_ = 0;
+    }
+  }
+  if (control_.empty() && sending_ != nullptr) {
+    const auto frame = sending_->frame();
+    sent_ += channel_->write_some(frame.subspan(sent_));
+    if (sent_ == frame.size()) sending_ = nullptr;
+  }
+  channel_->publish();
+}
+
+bool remote_worker::has_begun(const task& t) const noexcept {
+  return page_->claims.is_taken(t.number % ipc::claim_table::slot_count, t.number);
+}
+
+bool remote_worker::revoke(task& t) noexcept {
+  if (&t == sending_ ||
+      !page_->claims.revoke(t.number % ipc::claim_table::slot_count, t.number)) {
+    return false;
+  }
+  entry(t.number) = nullptr;
+  t.worker = nullptr;
+  return true;
+}
+
+task* remote_worker::revoke_last() noexcept {
+  for (std::uint64_t n = next_; n-- > first_ + 1;) {
+    task* t = entry(n);
+    if (t == nullptr) continue;
+    return revoke(*t) ? t : nullptr;
+  }
+  return nullptr;
+}
+
+task* remote_worker::head() noexcept {
+  for (std::uint64_t n = first_; n != next_; ++n) {
+    if (entry(n) != nullptr) return entry(n);
+  }
+  return nullptr;
+}
+
+bool remote_worker::take_next(const answer_header& a, task*& t) noexcept {
+  if (first_ == next_ || a.number != first_) return false;
+  t = std::exchange(entry(first_), nullptr);
+  if (t == sending_ && t != nullptr) return false;  // it has not seen all of it
+  ++first_;
+  return true;
+}
+
+std::vector<task*> remote_worker::take_all() {
+  std::vector<task*> all;
+  for (; first_ != next_; ++first_) {
+    if (task* t = std::exchange(entry(first_), nullptr)) all.push_back(t);
+  }
+  sending_ = nullptr;
+  control_.clear();
+  return all;
+}
+
+bool remote_worker::arm() noexcept {
+  if (!channel_ || faulty) return true;
+  // A quarter of the ring at a time: not a wake-up for each few bytes.
+  const ipc::wish wish{.bytes = 1, .room = is_sending() ? ring_capacity / 4 : 0};
+  armed = channel_->arm(wish);
+  return armed;
+}
+
+void remote_worker::disarm() noexcept {
+  if (std::exchange(armed, false)) channel_->disarm();
+}
+
+}  // namespace cadre::process

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// remote_worker: one worker process, as its pool sees it. Guarded by the pool's lock, except for what
+// read() needs, which belongs to the thread that has set `reading`.
+//
+//   starting --hello--> ready --end frame--> ending
+//       |                 |                    |
+//       '-----------------+---- it dies -------'--> (forgotten by the pool)
+//
+// The calls that it was sent stand in a ring in the order of their numbers. What the worker says about
+// them is compared with that ring, and believed only as far as it fits.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "ipc/channel.hpp"
+#include "ipc/claim_table.hpp"
+#include "ipc/event.hpp"
+#include "ipc/packet_socket.hpp"
+#include "ipc/region.hpp"
+#include "process/answers.hpp"
+#include "process/shared_page.hpp"
+#include "process/task.hpp"
+
+namespace cadre::process {
+
+class remote_worker {
+ public:
+  enum class condition { starting, ready, ending };
+
+  // Larger rings take longer messages in one go.
+  static constexpr std::size_t ring_capacity = std::size_t{1} << 20;
+
+  /// `index`: its place in the pool. Throws std::system_error.
+  remote_worker(unsigned index, std::uint64_t token, std::size_t max_message);
+
+  // --- set-up ---
+
+  const unsigned index;
+  const std::uint64_t token;  // in the poller, and of deaths; never used again
+  std::uint64_t process = 0;  // the worker_starter's id
+  pid_t pid = 0;
+  condition now = condition::starting;
+  ipc::packet_socket& hello() noexcept { return hello_.first; }
+  int bell() const noexcept { return bell_.fd(); }
+  /// For the worker's entry: parent's region, shared page, bell, socket.
+  std::array<int, 4> descriptors() const noexcept;
+  /// The worker has its copies.
+  void close_descriptors() noexcept;
+  /// Takes the region that the worker sent. Throws std::runtime_error if it is none.
+  void attach(const ipc::descriptor& region);
+
+  // --- calls ---
+
+  std::size_t in_flight() const noexcept { return static_cast<std::size_t>(next_ - first_); }
+  bool may_send() const noexcept {
+    return now == condition::ready && !faulty && sending_ == nullptr && control_.empty() &&
+           in_flight() < ipc::claim_table::slot_count;
+  }
+  /// Sends `t`, or as much of it as there is room for; send_more() does the rest.
+  void send(task& t);
+  void send_more();
+  bool is_sending() const noexcept { return sending_ != nullptr || !control_.empty(); }
+  /// Sends a frame that belongs to no call.
+  void send_control(request_header header, std::span<const std::byte> body);
+  /// The next answer will be for this number.
+  std::uint64_t reserve_number(task* t) noexcept;
+
+  /// The worker says that it has begun.
+  bool has_begun(const task& t) const noexcept;
+  /// Takes back a call that the worker has not begun. False if it has, or is just being sent it.
+  bool revoke(task& t) noexcept;
+  /// Takes back the call that was sent last, if the worker is not about to come to it. Or null.
+  task* revoke_last() noexcept;
+  /// The call that the worker must be at; null if there is none.
+  task* head() noexcept;
+  /// Takes out the call that the next answer is for. False if the answer is for another one. A null
+  /// task: it was revoked.
+  bool take_next(const answer_header& a, task*& t) noexcept;
+  /// Takes out all calls, oldest first.
+  std::vector<task*> take_all();
+
+  void request_stop(const task& t) noexcept { page_->request_stop(t.number); }
+
+  // --- answers ---
+
+  bool reading = false;
+  /// Asks for the bell when there is something to read or room to go on sending. False if there is
+  /// already. Requires !reading.
+  bool arm() noexcept;
+  void disarm() noexcept;
+  bool readable() noexcept { return channel_ && channel_->readable() != 0; }
+  /// By the thread that has set `reading`; without the lock.
+  bool read(answers& to, std::size_t most) { return reader_.read(*channel_, to, most); }
+
+  bool faulty = false;  // it broke the protocol: never to be read again
+  bool armed = false;
+
+  // --- for the pool's decisions ---
+
+  std::uint64_t calls = 0;  // answered
+  std::chrono::steady_clock::time_point idle_since{};
+  bool initialising = false;  // the first answer is the initializer's
+
+ private:
+  task*& entry(std::uint64_t number) noexcept { return entries_[number % entries_.size()]; }
+  void learn_modules();
+
+  ipc::created_region mine_;
+  ipc::created_region shared_;
+  ipc::region theirs_;
+  shared_page* page_;
+  ipc::event bell_;
+  std::pair<ipc::packet_socket, ipc::packet_socket> hello_;  // ours, and the worker's
+  std::optional<ipc::parent_end> channel_;
+  answer_reader reader_;
+
+  std::array<task*, ipc::claim_table::slot_count> entries_{};
+  std::uint64_t first_ = 1;  // the next to be answered
+  std::uint64_t next_ = 1;   // the next to be sent
+
+  std::vector<std::byte> control_;  // to be sent before any call
+  std::size_t control_sent_ = 0;
+  task* sending_ = nullptr;
+  std::size_t sent_ = 0;
+  std::uint32_t modules_ = 0;  // that the worker has learnt
+};
+
+}  // namespace cadre::process

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// task: a call on its way through a process pool, encoded. All of it is guarded by the pool's lock, but
+// for what the one who encodes or finishes it does.
+//
+//   queued     in the task_queue
+//   sent       in the in-flight list of a worker
+//   over       taken out of both by whoever finishes, fails or cancels it; that deletes it
+#pragma once
+
+#include <cadre/codec.hpp>
+#include <cadre/detail/block.hpp>
+#include <cadre/detail/portable_call.hpp>
+#include <cadre/executor.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "process/frame.hpp"
+
+namespace cadre::process {
+
+class remote_worker;
+
+/// Why a worker is made to end while a call runs.
+enum class stop_reason : std::uint8_t { none, timeout, request };
+
+class task {
+ public:
+  /// Takes over a reference to `call`. `frame`: a request_header and the encoded call; a large one is
+  /// moved from.
+  static task* make(detail::state_base& call, const submit_options& options, encoder& frame) {
+    const bool large = frame.size() > largest_inline;
+    const std::size_t size = sizeof(task) + (large ? 0 : frame.size());
+    void* memory = detail::allocate_block(size);
+    return ::new (memory) task{call, options, frame, size, large};
+  }
+  void destroy() noexcept {
+    const std::size_t size = block_size_;
+    this->~task();
+    detail::free_block(this, size);
+  }
+
+  detail::state_base& call() const noexcept { return *call_; }
+  request_header& header() noexcept { return *reinterpret_cast<request_header*>(data()); }
+  std::span<const std::byte> frame() noexcept { return {data(), frame_size_}; }
+
+  // The task_queue's.
+  task* next = nullptr;
+  task* previous = nullptr;
+  const int priority;
+  bool queued = false;
+
+  // While it is sent.
+  remote_worker* worker = nullptr;
+  std::uint64_t number = 0;  // of the worker's requests
+  std::chrono::steady_clock::time_point deadline = detail::never;  // of the next step to end it
+  stop_reason stopping = stop_reason::none;
+  unsigned stop_steps = 0;  // taken: request_stop, SIGTERM, SIGKILL
+
+  // What it may do.
+  const std::optional<std::chrono::nanoseconds> timeout;
+  const std::chrono::nanoseconds grace;
+  unsigned retries;
+
+  const std::chrono::steady_clock::time_point submitted = std::chrono::steady_clock::now();
+
+ private:
+  // Up to here a frame lies behind its task; a larger one keeps the buffer it was encoded in.
+  static constexpr std::size_t largest_inline = 4096;
+
+  task(detail::state_base& call, const submit_options& options, encoder& frame, std::size_t block,
+       bool large)
+      : priority{options.priority},
+        timeout{options.timeout},
+        grace{options.grace},
+        retries{options.retries},
+        call_{&call},
+        block_size_{block},
+        frame_size_{frame.size()} {
+    if (large) {
+      large_.emplace(std::exchange(frame, encoder{}));
+    } else {
+      std::memcpy(data(), frame.bytes().data(), frame.size());
+    }
+  }
+  ~task() { call_->release(); }
+
+  std::byte* data() noexcept {
+    if (!large_) return reinterpret_cast<std::byte*>(this + 1);
+    return const_cast<std::byte*>(large_->bytes().data());
+  }
+
+  detail::state_base* const call_;
+  const std::size_t block_size_;
+  const std::size_t frame_size_;
+  std::optional<encoder> large_;
+};
+
+/// Tasks by priority; those of equal priority in the order of their arrival.
+class task_queue {
+ public:
+  bool empty() const noexcept { return size_ == 0; }
+  std::size_t size() const noexcept { return size_; }
+
+  void push(task& t) { list_of(t).push_back(t), ++size_; }
+  /// For one that was taken out before: ahead of its equals.
+  void push_again(task& t) { list_of(t).push_front(t), ++size_; }
+
+  /// Requires !empty().
+  task& pop() noexcept {
+    auto list = lists_.begin();
+    while (list->second.first == nullptr) ++list;
+    task& t = *list->second.first;
+    remove(t);
+    return t;
+  }
+  void remove(task& t) noexcept {
+    lists_.find(t.priority)->second.unlink(t);
+    --size_;
+  }
+
+ private:
+  struct list {
+    task* first = nullptr;
+    task* last = nullptr;
+
+    void push_back(task& t) noexcept {
+      t.queued = true;
+      t.previous = std::exchange(last, &t);
+      t.next = nullptr;
+      (t.previous != nullptr ? t.previous->next : first) = &t;
+    }
+    void push_front(task& t) noexcept {
+      t.queued = true;
+      t.next = std::exchange(first, &t);
+      t.previous = nullptr;
+      (t.next != nullptr ? t.next->previous : last) = &t;
+    }
+    void unlink(task& t) noexcept {
+      t.queued = false;
+      (t.previous != nullptr ? t.previous->next : first) = t.next;
+      (t.next != nullptr ? t.next->previous : last) = t.previous;
+    }
+  };
+
+  list& list_of(const task& t) { return lists_[t.priority]; }
+
+  std::map<int, list, std::greater<>> lists_;  // an empty one stays: priorities are few
+  std::size_t size_ = 0;
+};
+
+}  // namespace cadre::process
