@@ -25,7 +25,8 @@ child_end end_child(int pidfd) noexcept {
     result = ::syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, &used);
   } while (result != 0 && errno == EINTR);
   if (result != 0) return {};  // ECHILD: the program reaped it, or ignores SIGCHLD
-  child_end end{.peak_memory = static_cast<std::uint64_t>(used.ru_maxrss) << 10U};
+  child_end end;
+  end.peak_memory = static_cast<std::uint64_t>(used.ru_maxrss) << 10U;
   if (info.si_code == CLD_EXITED) {
     end.exit_code = info.si_status;
   } else {

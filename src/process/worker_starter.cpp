@@ -144,7 +144,7 @@ std::shared_ptr<worker_starter::zygote_link> worker_starter::boot() {
            " s; do its static objects wait for something when they are initialised?");
   }
   refuse("the zygote (this program, executed again) ended before it was ready: " +
-         how_it_ended({.signal = end.signal, .exit_code = end.exit_code, .crash = {}}) +
+         how_it_ended({.signal = end.signal, .exit_code = end.exit_code}) +
          ". Is the program started in the usual way, not through ld.so or an emulator, and do its "
          "static objects initialise without its standard input?");
 }
@@ -238,6 +238,7 @@ void worker_starter::await(std::uint64_t id, waiting_start& caller) {
 
 void worker_starter::answer(std::uint64_t id, pid_t pid, std::string failure, bool zygote_lost) {
   waiting_start* caller = nullptr;
+  unique_fd forked;
   {
     const std::lock_guard lock{mutex_};
     const auto found = workers_.find(id);
@@ -251,9 +252,11 @@ void worker_starter::answer(std::uint64_t id, pid_t pid, std::string failure, bo
     caller->zygote_lost = zygote_lost;
     if (!caller->failure.empty()) {
       caller->on_death = std::move(found->second.on_death);
+      forked = std::move(found->second.exited);
       workers_.erase(found);
     }
   }
+  if (forked) end_child(forked.get());
   caller->answered.unpark();
 }
 
@@ -340,7 +343,7 @@ void worker_starter::take_message(int socket) {
   if (kind == message::started) answer(id, static_cast<pid_t>(from.number()), {});
   if (kind == message::failed) answer(id, 0, from.text());
   if (kind == message::died) {
-    death_report report{.id = id, .pid = static_cast<pid_t>(from.number()), .crash = {}};
+    death_report report{.id = id, .pid = static_cast<pid_t>(from.number())};
     report.signal = static_cast<int>(from.number());
     const int exit_code = static_cast<int>(from.number());
     if (report.signal == 0) report.exit_code = exit_code;
@@ -375,7 +378,7 @@ void worker_starter::lose(const std::shared_ptr<zygote_link>& zygote) {
     for (const auto& [id, each] : workers_) {
       if (each.zygote != zygote) continue;
       lost.push_back(
-          {.id = id, .pid = each.pid, .signal = SIGKILL, .zygote_lost = true, .crash = {}});
+          {.id = id, .pid = each.pid, .signal = SIGKILL, .zygote_lost = true});
     }
   }
   for (const death_report& report : lost) bury(report);
@@ -422,7 +425,7 @@ void worker_starter::fork_worker(fork_order order) {
 }
 
 void worker_starter::reap_forked(std::uint64_t id) {
-  death_report report{.id = id, .crash = {}};
+  death_report report{.id = id};
   unique_fd exited;
   {
     const std::lock_guard lock{mutex_};
