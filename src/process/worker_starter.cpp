@@ -325,7 +325,7 @@ void worker_starter::take_events(int timeout_ms) {
     return;
   }
   if ((events[2].revents & POLLIN) != 0) {
-    take_message(zygote->socket.get());
+    if (!take_message(zygote->socket.get())) lose(zygote);
   } else if (events[2].revents != 0 || events[3].revents != 0) {
     lose(zygote);
   }
@@ -334,9 +334,9 @@ void worker_starter::take_events(int timeout_ms) {
   }
 }
 
-void worker_starter::take_message(int socket) {
+bool worker_starter::take_message(int socket) {
   const std::optional<packet> received = receive_packet(socket);
-  if (!received) return;  // the next poll says so, too
+  if (!received) return false;
   packet_reader from{received->bytes};
   const auto kind = static_cast<message>(from.number());
   const std::uint64_t id = from.number();
@@ -350,6 +350,7 @@ void worker_starter::take_message(int socket) {
     report.peak_memory = from.number();
     bury(report);
   }
+  return true;
 }
 
 void worker_starter::bury(const death_report& report) {

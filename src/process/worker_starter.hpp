@@ -133,7 +133,7 @@ class worker_starter {
 
   void reap_until_finished();
   void take_events(int timeout_ms);
-  void take_message(int socket);
+  bool take_message(int socket);
   void lose(const std::shared_ptr<zygote_link>& zygote);
   void bury(const death_report& report);
   void serve_forks();

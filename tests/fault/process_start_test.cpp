@@ -64,15 +64,15 @@ int aborts(bytes, numbers) { std::abort(); }
 
 int throws(bytes, numbers) { throw std::runtime_error{"nobody catches this"}; }
 
-[[gnu::noinline]] int recurses(volatile char* outer) {
+[[gnu::noinline]] int recurses(volatile char* outer, int depth) {
   volatile char frame[4096];
   frame[0] = *outer;
-  return recurses(frame) + frame[0];
+  return depth == 0 ? 0 : recurses(frame, depth - 1) + frame[0];
 }
 
 int overflows_its_stack(bytes, numbers) {
   volatile char begin = 0;
-  return recurses(&begin);
+  return recurses(&begin, 1'000'000'000);
 }
 
 int raises_sigfpe(bytes, numbers) {
