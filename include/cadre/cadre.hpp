@@ -9,6 +9,7 @@
 #include <cadre/executor.hpp>              // IWYU pragma: export
 #include <cadre/future.hpp>                // IWYU pragma: export
 #include <cadre/hooks.hpp>                 // IWYU pragma: export
+#include <cadre/init.hpp>                  // IWYU pragma: export
 #include <cadre/inline_executor.hpp>       // IWYU pragma: export
 #include <cadre/local_executor.hpp>        // IWYU pragma: export
 #include <cadre/make_executor.hpp>         // IWYU pragma: export

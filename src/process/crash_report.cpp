@@ -23,12 +23,12 @@ namespace {
 constexpr std::size_t max_frames = 64;
 constexpr std::size_t max_modules = 8;
 constexpr std::size_t max_path = 320;
-constexpr std::uint32_t no_module = UINT32_MAX;
+constexpr std::uint64_t no_module = UINT64_MAX;
 constexpr std::uint32_t complete = 0x63726173;
 
 struct frame {
   std::uint64_t offset;
-  std::uint32_t module;
+  std::uint64_t module;  // an index
 };
 
 /// The shared page. Plain memory: the parent reads it when the worker is dead.
@@ -50,7 +50,7 @@ constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 constinit sync::atomic<record*> crash_record{nullptr};
 constinit std::array<struct sigaction, crash_signals.size()> previous_actions{};
 
-std::uint32_t module_index(record& to, const char* path) {
+std::uint64_t module_index(record& to, const char* path) {
   for (std::uint32_t i = 0; i < to.module_count; ++i) {
     if (std::strncmp(to.modules[i].data(), path, max_path - 1) == 0) return i;
   }
@@ -79,10 +79,10 @@ void write_record(record& to, int signal, const siginfo_t& info, const void* con
   const auto count = static_cast<std::size_t>(::backtrace(pcs.data(), max_frames));
   // The first frames are the handler's. A jump to nowhere is in no frame: then all are shown.
   const auto interrupted = reinterpret_cast<void*>(interrupted_at(context));
-  const auto* end = pcs.begin() + count;
-  const auto* first = std::find(pcs.begin(), end, interrupted);
-  if (first == end) first = pcs.begin();
-  for (const auto* pc = first; pc != end; ++pc) {
+  void** const end = pcs.data() + count;
+  void** first = std::find(pcs.data(), end, interrupted);
+  if (first == end) first = pcs.data();
+  for (void** pc = first; pc != end; ++pc) {
     // A return address may be the first byte of the next function.
     const auto address = reinterpret_cast<std::uintptr_t>(*pc) - (pc == first ? 0 : 1);
     dl_find_object found{};

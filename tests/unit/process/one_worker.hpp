@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// one_worker: a worker process of a test, with a pipe from it and its death.
+//
+//     one_worker w{&entry};
+//     EXPECT_EQ(w.death().exit_code, 3);
+//     EXPECT_EQ(w.said(), "hello");
+#pragma once
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <future>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "process/worker_starter.hpp"
+#include "support/timeouts.hpp"
+
+namespace cadre::test {
+
+class one_worker {
+ public:
+  explicit one_worker(process::worker_entry* entry, const process::worker_spec& spec = {},
+                      std::span<const std::byte> argument = {})
+      : starter_{process::worker_starter::acquire()} {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::system_error{errno, std::system_category()};
+    said_ = process::unique_fd{ends[0]};
+    const process::unique_fd says{ends[1]};
+    const std::array<int, 1> fds{says.get()};
+    auto promise = std::make_shared<std::promise<process::death_report>>();
+    death_ = promise->get_future().share();
+    started_ = starter_->start(
+        spec, entry, argument, fds,
+        [promise](const process::death_report& report) { promise->set_value(report); });
+  }
+
+  std::uint64_t id() const { return started_.id; }
+  pid_t pid() const { return started_.pid; }
+  void kill(int signal) const { starter_->kill(started_.id, signal); }
+
+  /// Waits for it.
+  process::death_report death() const {
+    if (death_.wait_for(long_time) != std::future_status::ready) {
+      throw std::runtime_error{"the worker does not die"};
+    }
+    return death_.get();
+  }
+
+  /// All that it wrote on its descriptor, until it closed it.
+  std::string said() const {
+    std::string all;
+    std::array<char, 512> buffer;
+    ssize_t size = 0;
+    while ((size = ::read(said_.get(), buffer.data(), buffer.size())) > 0) {
+      all.append(buffer.data(), static_cast<std::size_t>(size));
+    }
+    return all;
+  }
+
+ private:
+  std::shared_ptr<process::worker_starter> starter_;
+  process::unique_fd said_;
+  std::shared_future<process::death_report> death_;
+  process::started_worker started_;
+};
+
+/// Of an entry: writes on the test's descriptor.
+inline void say(std::span<const int> fds, std::string_view text) {
+  static_cast<void>(!::write(fds[0], text.data(), text.size()));
+}
+
+/// Of an entry: never returns.
+[[noreturn]] inline void sleep_for_ever() {
+  for (;;) ::pause();
+}
+
+/// The message with which the start is refused; empty if it is not.
+inline std::string refusal(process::worker_entry* entry, const process::worker_spec& spec) {
+  try {
+    one_worker{entry, spec};
+    return {};
+  } catch (const std::exception& e) {
+    return e.what();
+  }
+}
+
+}  // namespace cadre::test
