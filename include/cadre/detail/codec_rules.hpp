@@ -39,7 +39,7 @@ enum class kind {
   variant,
   unique_ptr,
   duration,
-  time_point,
+  instant,  // a time point
   complex,
   path,
   bitset,
@@ -154,7 +154,7 @@ template <typename T>
 constexpr kind kind_of_std() {
   if constexpr (variant_like<T>) return kind::variant;
   if constexpr (duration_like<T>) return kind::duration;
-  if constexpr (time_point_like<T>) return kind::time_point;
+  if constexpr (time_point_like<T>) return kind::instant;
   if constexpr (complex_like<T>) return kind::complex;
   if constexpr (path_like<T>) return kind::path;
   if constexpr (bitset_like<T>) return kind::bitset;
