@@ -15,7 +15,6 @@
 // Source     Python's functools.partial, std::bind_front.
 #pragma once
 
-#include <functional>
 #include <stop_token>
 #include <tuple>
 #include <type_traits>
@@ -30,8 +29,10 @@ template <typename Function, typename Args, typename... More>
 constexpr decltype(auto) call_bound(Function&& function, Args&& args, More&&... more) {
   return std::apply(
       [&](auto&&... first) -> decltype(auto) {
-        return std::invoke(std::forward<Function>(function),
-                           std::forward<decltype(first)>(first)..., std::forward<More>(more)...);
+        // std::invoke() would be another <functional>.
+        return std::apply(std::forward<Function>(function),
+                          std::forward_as_tuple(std::forward<decltype(first)>(first)...,
+                                                std::forward<More>(more)...));
       },
       std::forward<Args>(args));
 }
@@ -62,10 +63,10 @@ struct bound_function {
 
   template <typename... More>
     requires std::is_invocable_v<Function, std::stop_token, Args..., More...>
-  constexpr decltype(auto) operator()(std::stop_token token, More&&... more) && {
-    return detail::call_bound(
-        std::move(function), std::tuple_cat(std::tuple{std::move(token)}, std::move(args)),
-        std::forward<More>(more)...);
+  decltype(auto) operator()(std::stop_token token, More&&... more) && {
+    return detail::call_bound(std::move(function),
+                              std::tuple_cat(std::tuple{std::move(token)}, std::move(args)),
+                              std::forward<More>(more)...);
   }
 };
 

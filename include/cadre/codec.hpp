@@ -163,7 +163,9 @@ using codec_parts = detail::type_list<T...>;
 
 }  // namespace cadre
 
+#include <cadre/detail/codec_groups.hpp>
 #include <cadre/detail/codec_rules.hpp>
+#include <cadre/detail/codec_structs.hpp>
 #include <cadre/detail/codec_values.hpp>
 
 namespace cadre {

@@ -12,7 +12,11 @@
 
 #include <cadre/config.hpp>
 
+#include <cstdint>
+#include <exception>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 namespace cadre {
 
@@ -91,6 +95,83 @@ class CADRE_API codec_error : public error {
  public:
   using error::error;
   ~codec_error() override;
+};
+
+/// A place in the code of a process: an address in a file of code. The file is the path of a shared
+/// object; empty is the program itself.
+struct stack_frame {
+  std::string file;
+  std::uint64_t address = 0;
+};
+
+/// Where an exception was thrown that comes from another process. Standard types and registered
+/// ones arrive as their own type, with this as a second base; see origin_of().
+class CADRE_API remote_origin {
+ public:
+  remote_origin() = default;
+  remote_origin(const remote_origin&) = default;
+  remote_origin(remote_origin&&) = default;
+  remote_origin& operator=(const remote_origin&) = default;
+  remote_origin& operator=(remote_origin&&) = default;
+  virtual ~remote_origin();
+
+  /// One line per frame: the names of the functions, from where it was thrown outwards. Reads the
+  /// symbols of the program's files, which takes milliseconds.
+  std::string backtrace() const;
+
+  std::string host;
+  int pid = 0;
+  std::string call;  ///< its name, if it has one
+  std::vector<stack_frame> frames;
+};
+
+/// The origin of an exception that was thrown in another process; null if it was in this one. Lives
+/// as long as the exception.
+CADRE_API const remote_origin* origin_of(const std::exception& e) noexcept;
+CADRE_API const remote_origin* origin_of(const std::exception_ptr& e) noexcept;
+
+/// A call in another process threw something whose type cadre does not know. To keep the type,
+/// register it: see register_exception.hpp.
+class CADRE_API remote_error : public error, public remote_origin {
+ public:
+  /// `message` is the what() of what was thrown, empty if it has none.
+  remote_error(std::string type_name, std::string message, remote_origin origin);
+  ~remote_error() override;
+
+  const std::string& type_name() const noexcept { return type_name_; }
+  const std::string& message() const noexcept { return message_; }
+
+ private:
+  std::string type_name_;
+  std::string message_;
+};
+
+/// How a worker process ended.
+struct worker_death {
+  int pid = 0;
+  int signal = 0;  ///< the signal that ended it; 0: it exited, with exit_code
+  int exit_code = 0;
+  std::string call;                 ///< the name of the call that it ran, if that has one
+  std::uint64_t fault_address = 0;  ///< of a SIGSEGV or SIGBUS
+  std::string backtrace;            ///< of a crash: one line per frame
+  std::uint64_t peak_memory = 0;    ///< in bytes; 0: unknown
+  std::string hint;                 ///< what the pool can tell about the cause
+};
+
+/// The worker process that ran this call has died. The pool has replaced it; other calls are not
+/// affected. The call may have had effects: submit it again, or use {.retries}, if it may run twice.
+class CADRE_API worker_died : public error {
+ public:
+  explicit worker_died(worker_death how);
+  ~worker_died() override;
+
+  const worker_death& how() const noexcept { return how_; }
+  int pid() const noexcept { return how_.pid; }
+  int signal() const noexcept { return how_.signal; }
+  int exit_code() const noexcept { return how_.exit_code; }
+
+ private:
+  worker_death how_;
 };
 
 }  // namespace cadre

@@ -69,8 +69,7 @@ void decoder::fail(std::string_view problem) const {
 }
 
 void decoder::too_short(std::size_t size) const {
-  fail(std::to_string(size) + " bytes are needed and " + std::to_string(remaining()) +
-       " are left");
+  fail(std::to_string(size) + " bytes are needed and " + std::to_string(remaining()) + " are left");
 }
 
 void decoder::too_many(std::uint64_t count) const {

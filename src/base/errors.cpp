@@ -3,7 +3,62 @@
 // catch the same types.
 #include <cadre/errors.hpp>
 
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include "base/symbols.hpp"
+
 namespace cadre {
+namespace {
+
+std::string called(const std::string& name) {
+  return name.empty() ? "a call" : "the call \"" + name + '"';
+}
+
+std::string describe(const std::string& type_name, const std::string& message,
+                     const remote_origin& origin) {
+  std::string text = "cadre: " + called(origin.call) + " threw " + type_name;
+  if (!message.empty()) text += ": " + message;
+  return text + ", in process " + std::to_string(origin.pid) + " on " + origin.host +
+         "; to get it as the type that it is, register that (cadre/register_exception.hpp)";
+}
+
+std::string describe_signal(int signal) {
+  const char* name = ::sigabbrev_np(signal);
+  return name != nullptr ? std::string{"SIG"} + name : "signal " + std::to_string(signal);
+}
+
+std::string hexadecimal(std::uint64_t number) {
+  std::string digits;
+  do {
+    digits.insert(digits.begin(), "0123456789abcdef"[number % 16]);
+    number /= 16;
+  } while (number != 0);
+  return "0x" + digits;
+}
+
+std::string describe(const worker_death& how) {
+  std::string text = "cadre: worker process " + std::to_string(how.pid);
+  if (how.signal != 0) {
+    text += " was ended by " + describe_signal(how.signal);
+    if (how.signal == SIGSEGV || how.signal == SIGBUS) {
+      text += " at address " + hexadecimal(how.fault_address);
+    }
+  } else {
+    text += " exited with code " + std::to_string(how.exit_code);
+  }
+  text += " while it ran " + called(how.call);
+  if (how.peak_memory != 0) {
+    text += "; it had used up to " + std::to_string(how.peak_memory >> 20) + " MiB";
+  }
+  return text + "; " +
+         (how.hint.empty() ? "other calls are not affected; submit it again, or with {.retries}, "
+                             "if it may run twice"
+                           : how.hint);
+}
+
+}  // namespace
 
 error::~error() = default;
 cancelled_error::~cancelled_error() = default;
@@ -15,5 +70,47 @@ broken_executor::~broken_executor() = default;
 queue_full::~queue_full() = default;
 deadlock_error::~deadlock_error() = default;
 codec_error::~codec_error() = default;
+remote_origin::~remote_origin() = default;
+remote_error::~remote_error() = default;
+worker_died::~worker_died() = default;
+
+remote_error::remote_error(std::string type_name, std::string message, remote_origin origin)
+    : error{describe(type_name, message, origin)},
+      remote_origin{std::move(origin)},
+      type_name_{std::move(type_name)},
+      message_{std::move(message)} {}
+
+worker_died::worker_died(worker_death how) : error{describe(how)}, how_{std::move(how)} {}
+
+std::string remote_origin::backtrace() const {
+  std::vector<std::string> lines;
+  for (const stack_frame& frame : frames) {
+    lines.push_back(describe_frame(frame));
+    // What is further in than the throw is how exceptions work.
+    for (const char* thrower : {"__cxa_throw+", "__cxa_rethrow+", "std::rethrow_exception("}) {
+      if (!lines.empty() && lines.back().starts_with(thrower)) lines.clear();
+    }
+  }
+  std::string text;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    text += '#' + std::to_string(i) + ' ' + lines[i] + '\n';
+  }
+  return text;
+}
+
+const remote_origin* origin_of(const std::exception& e) noexcept {
+  return dynamic_cast<const remote_origin*>(&e);
+}
+
+const remote_origin* origin_of(const std::exception_ptr& e) noexcept {
+  if (!e) return nullptr;
+  try {
+    std::rethrow_exception(e);
+  } catch (const remote_origin& origin) {
+    return &origin;  // a part of the object that e keeps
+  } catch (...) {
+    return nullptr;
+  }
+}
 
 }  // namespace cadre

@@ -5,24 +5,18 @@
 #include <cxxabi.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <memory>
 #include <string>
 #include <typeinfo>
 #include <utility>
+
+#include "base/symbols.hpp"
 
 namespace cadre {
 namespace {
 
 std::string describe_current_exception() {
   const std::type_info* type = abi::__cxa_current_exception_type();
-  std::string text = "an exception";
-  if (type != nullptr) {
-    int status = 0;
-    const std::unique_ptr<char, decltype(&std::free)> name{
-        abi::__cxa_demangle(type->name(), nullptr, nullptr, &status), &std::free};
-    text = name ? name.get() : type->name();
-  }
+  const std::string text = type != nullptr ? demangle(type->name()) : "an exception";
   try {
     throw;
   } catch (const std::exception& e) {

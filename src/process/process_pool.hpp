@@ -66,7 +66,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   struct verdict {
     process::task* of;
     const process::answer* answered = nullptr;  // or, if null:
-    std::exception_ptr error = nullptr;         // a failure; null: cancelled
+    std::exception_ptr error = nullptr;
   };
 
   // process_pool.cpp: submitters and the public face
@@ -75,7 +75,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   [[noreturn]] void refuse();
   void accept(process::task& t, lock& held);
   void fail_unsent(detail::state_base& call, std::exception_ptr reason) noexcept;
-  void drop_queued(lock& held, std::exception_ptr reason);
+  void cancel_pending();
+  void fail_queued(lock& held, const std::exception_ptr& reason);
   bool wait_until_idle(detail::time_point deadline) noexcept;
   void join_collector() noexcept;
 
@@ -87,12 +88,14 @@ class process_pool_executor::impl final : public detail::call_owner,
   void spread();
   void begin_head(process::remote_worker& w) noexcept;
   bool drain(process::remote_worker& w, lock& held);
+  void initialised(process::remote_worker& w, const process::answer& a);
   void take_answer(process::remote_worker& w, process::answer& a, std::vector<verdict>& to);
   void conclude(const process::answers& from, std::vector<verdict>& all) noexcept;
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
   void end_worker(process::remote_worker& w);
   void condemn(process::remote_worker& w);
-  void over(process::task& t) noexcept;
+  void over(std::size_t calls) noexcept;
+  static const impl*& concluding_here() noexcept;
 
   // collector.cpp: the thread
   void start_collector();
@@ -105,6 +108,11 @@ class process_pool_executor::impl final : public detail::call_owner,
   void greet(process::remote_worker& w);
   void bury_dead(lock& held);
   void bury(process::remote_worker& w, const process::death_report& how, lock& held);
+  process::request_header header_of(const detail::call_descriptor& descriptor,
+                                    process::frame_kind kind) const;
+  std::exception_ptr timed_out(const process::task& t) const;
+  std::exception_ptr protocol_broken(const process::task& t,
+                                     const process::remote_worker& w) const;
   std::exception_ptr verdict_on(const process::task& t, const process::remote_worker& w,
                                 const process::death_report& how) const;
   void keep_time(clock::time_point now);
@@ -133,6 +141,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::size_t helpers_ = 0;
   unsigned failed_starts_ = 0;  // in a row
   std::string broken_why_;
+  std::string deferred_break_;  // for the collector to do
   std::uint64_t mean_run_ns_ = 0;  // of late; 0: not known
   executor_stats totals_;
   detail::histogram queue_times_, run_times_;

@@ -48,6 +48,7 @@ void remote_worker::learn_modules() {
 }
 
 void remote_worker::send_control(request_header header, std::span<const std::byte> body) {
+  if (header.kind != frame_kind::learn_module) learn_modules();
   header.size = body.size();
   const auto* head = reinterpret_cast<const std::byte*>(&header);
   control_.insert(control_.end(), head, head + sizeof header);
@@ -58,6 +59,12 @@ void remote_worker::send_control(request_header header, std::span<const std::byt
 std::uint64_t remote_worker::reserve_number(task* t) noexcept {
   entry(next_) = t;
   return next_++;
+}
+
+void remote_worker::initialise(request_header header, std::span<const std::byte> body) {
+  initialising = true;
+  header.number = reserve_number(nullptr);
+  send_control(header, body);
 }
 
 void remote_worker::send(task& t) {

@@ -70,8 +70,8 @@ class remote_worker {
   bool is_sending() const noexcept { return sending_ != nullptr || !control_.empty(); }
   /// Sends a frame that belongs to no call.
   void send_control(request_header header, std::span<const std::byte> body);
-  /// The next answer will be for this number.
-  std::uint64_t reserve_number(task* t) noexcept;
+  /// Sends the initializer, which is answered before any call.
+  void initialise(request_header header, std::span<const std::byte> body);
 
   /// The worker says that it has begun.
   bool has_begun(const task& t) const noexcept;
@@ -81,6 +81,12 @@ class remote_worker {
   task* revoke_last() noexcept;
   /// The call that the worker must be at; null if there is none.
   task* head() noexcept;
+  template <typename Function>
+  void for_each(Function function) {
+    for (std::uint64_t n = first_; n != next_; ++n) {
+      if (entry(n) != nullptr) function(*entry(n));
+    }
+  }
   /// Takes out the call that the next answer is for. False if the answer is for another one. A null
   /// task: it was revoked.
   bool take_next(const answer_header& a, task*& t) noexcept;
@@ -111,6 +117,7 @@ class remote_worker {
 
  private:
   task*& entry(std::uint64_t number) noexcept { return entries_[number % entries_.size()]; }
+  std::uint64_t reserve_number(task* t) noexcept;
   void learn_modules();
 
   ipc::created_region mine_;

@@ -111,6 +111,13 @@ class task_queue {
   /// For one that was taken out before: ahead of its equals.
   void push_again(task& t) { list_of(t).push_front(t), ++size_; }
 
+  template <typename Function>
+  void for_each(Function function) {
+    for (auto& [priority, l] : lists_) {
+      for (task* t = l.first; t != nullptr; t = t->next) function(*t);
+    }
+  }
+
   /// Requires !empty().
   task& pop() noexcept {
     auto list = lists_.begin();

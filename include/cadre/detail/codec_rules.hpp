@@ -39,7 +39,7 @@ enum class kind {
   variant,
   unique_ptr,
   duration,
-  instant,
+  instant,  // a time point
   complex,
   path,
   bitset,

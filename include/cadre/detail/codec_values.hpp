@@ -1,28 +1,23 @@
 // SPDX-License-Identifier: MIT
-// The codecs of all kinds of values that need no specialisation by the user.
+// What the built-in codecs share, and those of single values: numbers, times, paths. Included by
+// codec.hpp.
 //
-// Each has: encode(), decode(); min_size, the fewest bytes that a value takes, by which a count is
+// Each codec has: encode(), decode(); min_size, the fewest bytes that a value takes, by which a count is
 // checked; parts, the types that must be encodable as well.
 #pragma once
 
 #include <cadre/codec.hpp>
 #include <cadre/detail/codec_rules.hpp>
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cfloat>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <iterator>
-#include <memory>
-#include <optional>
-#include <ranges>
-#include <span>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -67,6 +62,13 @@ constexpr std::size_t min_size() {
   } else {
     return 0;
   }
+}
+
+// <algorithm> is 10,000 lines.
+constexpr std::size_t smallest(std::initializer_list<std::size_t> numbers) {
+  std::size_t result = *numbers.begin();
+  for (const std::size_t number : numbers) result = number < result ? number : result;
+  return result;
 }
 
 // --- what goes by memcpy ---
@@ -225,7 +227,7 @@ struct builtin_codec<T, kind::bitset> {
   static void encode(encoder& out, const T& value) {
     for (std::size_t i = 0; i < bits; i += 8) {
       unsigned byte = 0;
-      for (std::size_t j = i; j < std::min(i + 8, bits); ++j) byte |= value.test(j) << (j - i);
+      for (std::size_t j = i; j < smallest({i + 8, bits}); ++j) byte |= value.test(j) << (j - i);
       out.write(static_cast<unsigned char>(byte));
     }
   }
@@ -233,344 +235,8 @@ struct builtin_codec<T, kind::bitset> {
     T value;
     for (std::size_t i = 0; i < bits; i += 8) {
       const unsigned byte = in.read<unsigned char>();
-      for (std::size_t j = i; j < std::min(i + 8, bits); ++j) value.set(j, byte >> (j - i) & 1);
+      for (std::size_t j = i; j < smallest({i + 8, bits}); ++j) value.set(j, byte >> (j - i) & 1);
     }
-    return value;
-  }
-};
-
-// --- one or none, one of several ---
-
-template <typename T>
-struct builtin_codec<T, kind::optional> {
-  using held = typename T::value_type;
-  using parts = type_list<held>;
-  static constexpr std::size_t min_size = 1;
-  static void encode(encoder& out, const T& value) {
-    put(out, value.has_value());
-    if (value) put(out, *value);
-  }
-  static T decode(decoder& in) {
-    return take<bool>(in) ? T{std::in_place, take<held>(in)} : T{std::nullopt};
-  }
-};
-
-template <typename T>
-struct builtin_codec<T, kind::unique_ptr> {
-  using held = typename T::element_type;
-  using parts = type_list<held>;
-  static constexpr std::size_t min_size = 1;
-  static void encode(encoder& out, const T& value) {
-    const nesting level{out, {}};
-    put(out, value != nullptr);
-    if (value) put(out, *value);
-  }
-  static T decode(decoder& in) {
-    const nesting level{in, {}};
-    return take<bool>(in) ? T{new held(take<held>(in))} : T{};
-  }
-};
-
-template <template <typename...> typename Variant, typename... Held>
-struct builtin_codec<Variant<Held...>, kind::variant> {
-  using type = Variant<Held...>;
-  using parts = type_list<Held...>;
-  static constexpr std::size_t min_size = 4 + std::min({detail::min_size<Held>()...});
-
-  static void encode(encoder& out, const type& value) {
-    if (value.valueless_by_exception()) {
-      out.fail("a variant lost its value to an exception", "assign it one before it is to cross");
-    }
-    out.write(static_cast<std::uint32_t>(value.index()));
-    encode_held(out, value, std::index_sequence_for<Held...>{});
-  }
-  static type decode(decoder& in) {
-    const auto index = in.read<std::uint32_t>();
-    if (index >= sizeof...(Held)) in.fail("a variant has no alternative of this number");
-    return decode_held(in, index, std::index_sequence_for<Held...>{});
-  }
-
- private:
-  template <std::size_t... I>
-  static void encode_held(encoder& out, const type& value, std::index_sequence<I...>) {
-    using std::get;  // std::variant's own is found by its argument
-    ((value.index() == I ? put(out, get<I>(value)) : void()), ...);
-  }
-  template <std::size_t... I>
-  static type decode_held(decoder& in, std::size_t index, std::index_sequence<I...>) {
-    using function = type (*)(decoder&);
-    static constexpr function functions[] = {
-        [](decoder& from) { return type{std::in_place_index<I>, take<Held>(from)}; }...};
-    return functions[index](in);
-  }
-};
-
-// --- several ---
-
-template <typename... Held>
-struct builtin_codec<std::tuple<Held...>, kind::tuple> {
-  using parts = type_list<Held...>;
-  static constexpr std::size_t min_size = (std::size_t{0} + ... + detail::min_size<Held>());
-  static void encode(encoder& out, const std::tuple<Held...>& value) {
-    std::apply([&](const auto&... held) { (put(out, held), ...); }, value);
-  }
-  // Braces: they are evaluated from left to right.
-  static std::tuple<Held...> decode([[maybe_unused]] decoder& in) {
-    return std::tuple<Held...>{take<Held>(in)...};
-  }
-};
-
-template <typename First, typename Second>
-struct builtin_codec<std::pair<First, Second>, kind::tuple> {
-  using parts = type_list<First, Second>;
-  static constexpr std::size_t min_size =
-      detail::min_size<First>() + detail::min_size<Second>();
-  static void encode(encoder& out, const std::pair<First, Second>& value) {
-    put(out, value.first);
-    put(out, value.second);
-  }
-  static std::pair<First, Second> decode(decoder& in) {
-    return std::pair<First, Second>{take<First>(in), take<Second>(in)};
-  }
-};
-
-template <typename T, std::size_t N>
-struct builtin_codec<std::array<T, N>, kind::array> {
-  using parts = type_list<T>;
-  static constexpr std::size_t min_size = N * detail::min_size<T>();
-  static void encode(encoder& out, const std::array<T, N>& value) {
-    if constexpr (is_bulk<T>()) {
-      out.write(value.data(), sizeof(T) * N);
-    } else {
-      for (const T& element : value) put(out, element);
-    }
-  }
-  static std::array<T, N> decode(decoder& in) {
-    if constexpr (is_bulk<T>() && N != 0) {
-      return take_bulk<std::array<T, N>>(in);
-    } else if constexpr (std::default_initializable<T> && std::is_move_assignable_v<T>) {
-      std::array<T, N> result{};
-      for (T& element : result) element = take<T>(in);
-      return result;
-    } else {
-      return [&]<std::size_t... I>(std::index_sequence<I...>) {
-        return std::array<T, N>{{(static_cast<void>(I), take<T>(in))...}};
-      }(std::make_index_sequence<N>{});
-    }
-  }
-};
-
-template <typename T>
-auto parts_of_container() {
-  if constexpr (map_like<T>) {
-    return type_list<typename T::key_type, typename T::mapped_type>{};
-  } else {
-    return type_list<typename T::value_type>{};
-  }
-}
-
-template <typename T>
-struct builtin_codec<T, kind::container> {
-  using element = typename T::value_type;
-  using parts = decltype(parts_of_container<T>());
-  static constexpr std::size_t min_size = sizeof(std::uint64_t);
-
-  static void encode(encoder& out, const T& value) {
-    out.write(std::uint64_t{value.size()});
-    if constexpr (std::ranges::contiguous_range<const T> && is_bulk<element>()) {
-      out.write(std::ranges::data(value), sizeof(element) * value.size());
-    } else {
-      const nesting level{out, {}};
-      for (const auto& held : value) {
-        put<element>(out, held);
-        if constexpr (counts_empty) out.write<unsigned char>(0);
-      }
-    }
-  }
-
-  static T decode(decoder& in) {
-    const std::size_t count = in.read_count(std::max<std::size_t>(1, detail::min_size<element>()));
-    if constexpr (std::ranges::contiguous_range<const T> && is_bulk<element>()) {
-      return decode_bulk(in.take(count * sizeof(element)));
-    } else {
-      const nesting level{in, {}};
-      T result;
-      if constexpr (requires { result.reserve(count); }) {
-        // No more than the bytes that are there, however large the elements.
-        result.reserve(std::min(count, in.remaining() / sizeof(element) + 1));
-      }
-      for (std::size_t i = 0; i < count; ++i) {
-        append(result, in);
-        if constexpr (counts_empty) in.take(1);
-      }
-      return result;
-    }
-  }
-
- private:
-  // Elements that may take no bytes get one each, so that no count exceeds the bytes that are left.
-  static constexpr bool counts_empty = detail::min_size<element>() == 0;
-
-  static T decode_bulk(std::span<const std::byte> bytes) {
-    const std::size_t count = bytes.size() / sizeof(element);
-    if (std::bit_cast<std::uintptr_t>(bytes.data()) % alignof(element) == 0) {
-      const auto* first = reinterpret_cast<const element*>(bytes.data());
-      return T(first, first + count);
-    }
-    const unaligned_iterator<element> first{bytes.data()};
-    return T(first, first + static_cast<std::ptrdiff_t>(count));
-  }
-
-  static void append(T& result, decoder& in) {
-    if constexpr (map_like<T>) {
-      auto key = take<typename T::key_type>(in);
-      result.emplace_hint(result.end(), std::move(key), take<typename T::mapped_type>(in));
-    } else if constexpr (set_like<T>) {
-      result.emplace_hint(result.end(), take<element>(in));
-    } else {
-      result.push_back(take<element>(in));
-    }
-  }
-};
-
-// --- structs and classes ---
-
-template <typename... Members>
-constexpr std::size_t sum_of_min_sizes(type_list<Members...>) {
-  return (std::size_t{0} + ... + min_size<Members>());
-}
-
-template <typename T>
-struct builtin_codec<T, kind::aggregate> {
-  using parts = member_types<T>;
-  static constexpr std::size_t min_size = sum_of_min_sizes(parts{});
-
-  static void encode(encoder& out, const T& value) {
-    if constexpr (is_bulk<T>()) {
-      out.write(&value, sizeof value);
-    } else {
-      visit_members(value, [&](auto, const auto&... members) { (put(out, members), ...); });
-    }
-  }
-  static T decode(decoder& in) {
-    if constexpr (is_bulk<T>()) {
-      return take_bulk<T>(in);
-    } else {
-      return decode_members(in, parts{});
-    }
-  }
-
- private:
-  template <typename... Members>
-  static T decode_members(decoder& in, type_list<Members...>) {
-    return T{take<Members>(in)...};
-  }
-};
-
-/// What a serialize() or save() is called with. As with cereal: ar(a, b), ar & a, ar << a.
-class encode_archive {
- public:
-  using is_saving = std::true_type;
-  using is_loading = std::false_type;
-
-  explicit encode_archive(encoder& out) noexcept : out_{out} {}
-
-  template <typename... T>
-  encode_archive& operator()(const T&... values) {
-    (add(values), ...);
-    return *this;
-  }
-  template <typename T>
-  encode_archive& operator&(const T& value) {
-    return (*this)(value);
-  }
-  template <typename T>
-  encode_archive& operator<<(const T& value) {
-    return (*this)(value);
-  }
-
- private:
-  template <typename T>
-  void add(const T& value) {
-    if constexpr (std::is_array_v<T>) {
-      for (const auto& element : value) add(element);
-    } else if constexpr (is_named_value<T>) {
-      add(value.value);
-    } else {
-      check_encodable<T>();
-      if constexpr (judgement<T>::why == refusal::none) put(out_, value);
-    }
-  }
-
-  encoder& out_;
-};
-
-/// What a serialize() or load() is called with.
-class decode_archive {
- public:
-  using is_saving = std::false_type;
-  using is_loading = std::true_type;
-
-  explicit decode_archive(decoder& in) noexcept : in_{in} {}
-
-  template <typename... T>
-  decode_archive& operator()(T&&... values) {
-    (fill(values), ...);
-    return *this;
-  }
-  template <typename T>
-  decode_archive& operator&(T&& value) {
-    return (*this)(value);
-  }
-  template <typename T>
-  decode_archive& operator>>(T&& value) {
-    return (*this)(value);
-  }
-
- private:
-  template <typename T>
-  void fill(T& value) {
-    if constexpr (std::is_array_v<T>) {
-      for (auto& element : value) fill(element);
-    } else if constexpr (is_named_value<T>) {
-      fill(value.value);
-    } else {
-      check_encodable<T>();
-      if constexpr (judgement<T>::why == refusal::none) value = take<T>(in_);
-    }
-  }
-
-  decoder& in_;
-};
-
-template <typename T>
-struct builtin_codec<T, kind::serialized> {
-  static void encode(encoder& out, const T& value) {
-    const nesting level{out, {}};
-    encode_archive archive{out};
-    const_cast<T&>(value).serialize(archive);  // one function for both directions: it is not const
-  }
-  static T decode(decoder& in) {
-    const nesting level{in, {}};
-    T value{};
-    decode_archive archive{in};
-    value.serialize(archive);
-    return value;
-  }
-};
-
-template <typename T>
-struct builtin_codec<T, kind::saved> {
-  static void encode(encoder& out, const T& value) {
-    const nesting level{out, {}};
-    encode_archive archive{out};
-    value.save(archive);
-  }
-  static T decode(decoder& in) {
-    const nesting level{in, {}};
-    T value{};
-    decode_archive archive{in};
-    value.load(archive);
     return value;
   }
 };

@@ -1,50 +1,137 @@
 // SPDX-License-Identifier: MIT
-// Which calls may leave the process: the compile-time test of executor::submit.
-//
-// It looks at the types alone. What a value needs in order to cross is the codec's to say.
+// Which calls may leave the process: the compile-time test of executor::submit. And how a portable
+// callable becomes bytes.
 #pragma once
 
+#include <bit>
 #include <concepts>
-#include <ranges>
-#include <string_view>
+#include <cstddef>
 #include <type_traits>
+#include <utility>
 
+#include <cadre/bind.hpp>
+#include <cadre/codec.hpp>
 #include <cadre/detail/call.hpp>
 
 namespace cadre::detail {
+
+template <typename Function>
+inline constexpr bool is_function_pointer =
+    std::is_pointer_v<Function> && std::is_function_v<std::remove_pointer_t<Function>>;
 
 /// A function, or an object whose type alone says what it does (a captureless lambda, a stateless
 /// functor), or an aggregate functor, whose members travel as values. A lambda with captures is
 /// none of them: nothing tells a captured value from a captured address.
 template <typename Function>
 inline constexpr bool is_portable_callable =
-    (std::is_pointer_v<Function> && std::is_function_v<std::remove_pointer_t<Function>>) ||
-    (std::is_class_v<Function> && (std::is_empty_v<Function> || std::is_aggregate_v<Function>));
+    is_function_pointer<Function> ||
+    (std::is_class_v<Function> &&
+     ((std::is_empty_v<Function> && std::is_trivially_copyable_v<Function>) ||
+      std::is_aggregate_v<Function> || has_own_codec<Function>));
+template <typename Function, typename... Args>
+inline constexpr bool is_portable_callable<bound_function<Function, Args...>> =
+    is_portable_callable<Function>;
 
 template <typename T>
-inline constexpr bool is_view_of_others =
-    std::same_as<T, std::string_view> ||
-    (std::ranges::view<T> && std::ranges::borrowed_range<T> && std::ranges::contiguous_range<T>);
+concept address_of_others =
+    judgement<T>::why == refusal::pointer || judgement<T>::why == refusal::reference ||
+    judgement<T>::why == refusal::view;
+
+/// Index and T are for the compiler's notes: the argument by its number, from 0.
+template <std::size_t Index, typename T>
+constexpr void check_argument() {
+  static_assert(!address_of_others<T>,
+                "cadre: an argument is a pointer, a reference or a view, or contains one, which "
+                "means nothing in another process; pass the value itself (std::string, "
+                "std::vector)");
+  if constexpr (!address_of_others<T>) check_encodable<T>();
+}
+
+template <typename... Args>
+constexpr void check_arguments() {
+  [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+    (check_argument<Index, Args>(), ...);
+  }(std::index_sequence_for<Args...>{});
+}
 
 template <typename T>
-inline constexpr bool is_portable_value =
-    std::is_void_v<T> || !(std::is_reference_v<T> || std::is_pointer_v<T> ||
-                           std::is_member_pointer_v<T> || is_view_of_others<T>);
+constexpr void check_result() {
+  if constexpr (!std::is_void_v<T>) {
+    static_assert(!address_of_others<T>,
+                  "cadre: the result is a pointer, a reference or a view, or contains one, which "
+                  "means nothing in another process; return the value itself (std::string, "
+                  "std::vector)");
+    if constexpr (!address_of_others<T>) check_encodable<std::remove_const_t<T>>();
+  }
+}
+
+/// What travels with the callable: its members, or what it binds.
+template <typename Function>
+constexpr void check_state(std::type_identity<Function>) {
+  if constexpr (!is_function_pointer<Function> && !std::is_empty_v<Function>) {
+    check_encodable<Function>();
+  }
+}
+template <typename Function, typename... Args>
+constexpr void check_state(std::type_identity<bound_function<Function, Args...>>) {
+  check_state(std::type_identity<Function>{});
+  check_arguments<Args...>();
+}
 
 template <typename Function, typename... Args>
 constexpr void check_portable() {
-  static_assert(is_portable_callable<std::decay_t<Function>>,
+  using callable = std::decay_t<Function>;
+  static_assert(is_portable_callable<callable>,
                 "cadre: this callable is not portable; through cadre::executor submit a function, "
-                "a captureless lambda or an aggregate functor, and pass values as arguments; "
-                "thread_pool_executor takes any callable");
-  static_assert((is_portable_value<std::decay_t<Args>> && ...),
-                "cadre: an argument is a pointer, a reference or a view, which means nothing in "
-                "another process; pass the value itself (std::string, std::vector)");
-  if constexpr (is_callable<Function, Args...>) {
-    static_assert(is_portable_value<call_result<Function, Args...>>,
-                  "cadre: the result is a pointer, a reference or a view, which means nothing in "
-                  "another process; return the value itself (std::string, std::vector)");
+                "a captureless lambda, an aggregate functor or cadre::bind(function, values...), "
+                "and pass values as arguments; thread_pool_executor takes any callable");
+  if constexpr (is_portable_callable<callable>) {
+    check_state(std::type_identity<callable>{});
+    check_arguments<std::decay_t<Args>...>();
+    if constexpr (is_callable<Function, Args...>) check_result<call_result<Function, Args...>>();
   }
 }
+
+// --- the callable itself ---
+
+/// How a portable callable becomes bytes. Functions is what knows the functions of the program:
+/// void write(encoder&, F*), and F* read<F>(decoder&), which checks what it reads.
+template <typename Function>
+struct callable_codec {
+  template <typename Functions>
+  static void encode(encoder& out, const Function& function, Functions&& functions) {
+    if constexpr (is_function_pointer<Function>) {
+      functions.write(out, function);
+    } else if constexpr (!std::is_empty_v<Function> || has_own_codec<Function>) {
+      cadre::encode(out, function);
+    }
+  }
+  template <typename Functions>
+  static Function decode(decoder& in, Functions&& functions) {
+    if constexpr (is_function_pointer<Function>) {
+      return functions.template read<std::remove_pointer_t<Function>>(in);
+    } else if constexpr (!std::is_empty_v<Function> || has_own_codec<Function>) {
+      return cadre::decode<Function>(in);
+    } else {
+      return std::bit_cast<Function>(std::byte{});  // it may have no default constructor
+    }
+  }
+};
+
+template <typename Function, typename... Args>
+struct callable_codec<bound_function<Function, Args...>> {
+  using callable = bound_function<Function, Args...>;
+
+  template <typename Functions>
+  static void encode(encoder& out, const callable& bound, Functions&& functions) {
+    callable_codec<Function>::encode(out, bound.function, functions);
+    cadre::encode(out, bound.args);
+  }
+  template <typename Functions>
+  static callable decode(decoder& in, Functions&& functions) {
+    return {callable_codec<Function>::decode(in, functions),
+            cadre::decode<std::tuple<Args...>>(in)};
+  }
+};
 
 }  // namespace cadre::detail

@@ -13,9 +13,8 @@
 #include <cadre/codec.hpp>
 #include <cadre/config.hpp>
 #include <cadre/detail/call.hpp>
+#include <cadre/detail/portable.hpp>
 
-#include <bit>
-#include <cstddef>
 #include <cstdint>
 #include <stop_token>
 #include <string_view>
@@ -58,47 +57,25 @@ struct portable_call_traits {
 
 // --- callables ---
 
-template <typename Function>
-inline constexpr bool is_bound_function = false;
-template <typename Function, typename... Args>
-inline constexpr bool is_bound_function<bound_function<Function, Args...>> = true;
-
-template <typename Function>
-void encode_callable(encoder& out, const Function& function) {
-  if constexpr (std::is_pointer_v<Function>) {
+/// For callable_codec.
+struct program_functions {
+  template <typename F>
+  void write(encoder& out, F* function) const {
     encode_function(out, reinterpret_cast<const void*>(function));
-  } else if constexpr (is_bound_function<Function>) {
-    encode_callable(out, function.function);
-    encode(out, function.args);
-  } else if constexpr (!std::is_empty_v<Function>) {
-    encode(out, function);
   }
-}
-
-template <typename Function>
-struct bound_parts;
-template <typename Function, typename... Args>
-struct bound_parts<bound_function<Function, Args...>> {
-  using function = Function;
-  using args = std::tuple<Args...>;
+  template <typename F>
+  F* read(decoder& in) const {
+    return reinterpret_cast<F*>(decode_function(in));
+  }
 };
 
 template <typename Function>
+void encode_callable(encoder& out, const Function& function) {
+  callable_codec<Function>::encode(out, function, program_functions{});
+}
+template <typename Function>
 Function decode_callable(decoder& in) {
-  if constexpr (std::is_pointer_v<Function>) {
-    return reinterpret_cast<Function>(decode_function(in));
-  } else if constexpr (is_bound_function<Function>) {
-    using parts = bound_parts<Function>;
-    // In this order: braces keep it.
-    return Function{decode_callable<typename parts::function>(in),
-                    decode<typename parts::args>(in)};
-  } else if constexpr (!std::is_empty_v<Function>) {
-    return decode<Function>(in);
-  } else if constexpr (std::is_default_constructible_v<Function>) {
-    return Function{};
-  } else {
-    return std::bit_cast<Function>(std::byte{});
-  }
+  return callable_codec<Function>::decode(in, program_functions{});
 }
 
 template <typename Function, typename... Args>

@@ -77,9 +77,10 @@ constexpr std::size_t count_members() {
 /// when they are not.
 template <typename T, std::size_t N, std::size_t... I>
 constexpr bool has_array_among(std::index_sequence<I...>) {
-  return ((takes_braces<T>(std::make_index_sequence<I>{}, std::index_sequence<>{}) &&
-           !takes_braces<T>(std::make_index_sequence<I>{}, std::make_index_sequence<N - I - 1>{})) ||
-          ...);
+  return (
+      (takes_braces<T>(std::make_index_sequence<I>{}, std::index_sequence<>{}) &&
+       !takes_braces<T>(std::make_index_sequence<I>{}, std::make_index_sequence<N - I - 1>{})) ||
+      ...);
 }
 
 enum class shape { plain, has_base, has_array, too_large };
@@ -87,7 +88,8 @@ enum class shape { plain, has_base, has_array, too_large };
 template <typename T>
 constexpr shape shape_of() {
   constexpr std::size_t count = count_members<T>();
-  if constexpr (requires { T{any_base<T>{}}; } && !requires { T{no_value{}}; }) {
+  if constexpr (
+      requires { T{any_base<T>{}}; } && !requires { T{no_value{}}; }) {
     return shape::has_base;
   } else if constexpr (has_array_among<T, count>(std::make_index_sequence<count>{})) {
     return shape::has_array;
@@ -100,14 +102,15 @@ constexpr shape shape_of() {
 // a reference shows in the declared type of its name only.
 #define CADRE_AGAIN() CADRE_TYPES_NEXT
 #define CADRE_PARENTHESES ()
-#define CADRE_TYPES_NEXT(a, ...) decltype(a) __VA_OPT__(, CADRE_AGAIN CADRE_PARENTHESES(__VA_ARGS__))
+#define CADRE_TYPES_NEXT(a, ...) \
+  decltype(a) __VA_OPT__(, CADRE_AGAIN CADRE_PARENTHESES(__VA_ARGS__))
 #define CADRE_SCAN_1(...) __VA_ARGS__
 #define CADRE_SCAN_2(...) CADRE_SCAN_1(CADRE_SCAN_1(CADRE_SCAN_1(CADRE_SCAN_1(__VA_ARGS__))))
 #define CADRE_SCAN_3(...) CADRE_SCAN_2(CADRE_SCAN_2(CADRE_SCAN_2(CADRE_SCAN_2(__VA_ARGS__))))
 #define CADRE_TYPES(...) CADRE_SCAN_3(CADRE_SCAN_3(CADRE_TYPES_NEXT(__VA_ARGS__)))
-#define CADRE_VISIT(count, ...)                                  \
-  else if constexpr (N == count) {                               \
-    auto& [__VA_ARGS__] = value;                                 \
+#define CADRE_VISIT(count, ...)                                       \
+  else if constexpr (N == count) {                                    \
+    auto& [__VA_ARGS__] = value;                                      \
     return visit(type_list<CADRE_TYPES(__VA_ARGS__)>{}, __VA_ARGS__); \
   }
 #define CADRE_M8 m0, m1, m2, m3, m4, m5, m6, m7
@@ -169,7 +172,7 @@ constexpr decltype(auto) visit_members(T& value, Visitor&& visit) {
 
 /// The declared types of the members of a T of shape::plain, as a type_list.
 template <typename T>
-using member_types = decltype(visit_members(
-    std::declval<T&>(), [](auto types, auto&...) { return types; }));
+using member_types =
+    decltype(visit_members(std::declval<T&>(), [](auto types, auto&...) { return types; }));
 
 }  // namespace cadre::detail

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+// The codecs of what holds other values: optional, unique_ptr, variant, tuple, pair, array and the
+// containers. Included by codec.hpp.
+#pragma once
+
+#include <cadre/detail/codec_values.hpp>
+
+#include <array>
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace cadre::detail {
+
+// --- one or none, one of several ---
+
+template <typename T>
+struct builtin_codec<T, kind::optional> {
+  using held = typename T::value_type;
+  using parts = type_list<held>;
+  static constexpr std::size_t min_size = 1;
+  static void encode(encoder& out, const T& value) {
+    put(out, value.has_value());
+    if (value) put(out, *value);
+  }
+  static T decode(decoder& in) {
+    return take<bool>(in) ? T{std::in_place, take<held>(in)} : T{std::nullopt};
+  }
+};
+
+template <typename T>
+struct builtin_codec<T, kind::unique_ptr> {
+  using held = typename T::element_type;
+  using parts = type_list<held>;
+  static constexpr std::size_t min_size = 1;
+  static void encode(encoder& out, const T& value) {
+    const nesting level{out, {}};
+    put(out, value != nullptr);
+    if (value) put(out, *value);
+  }
+  static T decode(decoder& in) {
+    const nesting level{in, {}};
+    return take<bool>(in) ? T{new held(take<held>(in))} : T{};
+  }
+};
+
+template <template <typename...> typename Variant, typename... Held>
+struct builtin_codec<Variant<Held...>, kind::variant> {
+  using type = Variant<Held...>;
+  using parts = type_list<Held...>;
+  static constexpr std::size_t min_size = 4 + smallest({detail::min_size<Held>()...});
+
+  static void encode(encoder& out, const type& value) {
+    if (value.valueless_by_exception()) {
+      out.fail("a variant lost its value to an exception", "assign it one before it is to cross");
+    }
+    out.write(static_cast<std::uint32_t>(value.index()));
+    encode_held(out, value, std::index_sequence_for<Held...>{});
+  }
+  static type decode(decoder& in) {
+    const auto index = in.read<std::uint32_t>();
+    if (index >= sizeof...(Held)) in.fail("a variant has no alternative of this number");
+    return decode_held(in, index, std::index_sequence_for<Held...>{});
+  }
+
+ private:
+  template <std::size_t... I>
+  static void encode_held(encoder& out, const type& value, std::index_sequence<I...>) {
+    using std::get;  // std::variant's own is found by its argument
+    ((value.index() == I ? put(out, get<I>(value)) : void()), ...);
+  }
+  template <std::size_t... I>
+  static type decode_held(decoder& in, std::size_t index, std::index_sequence<I...>) {
+    using function = type (*)(decoder&);
+    static constexpr function functions[] = {[](decoder& from) {
+      return type{std::in_place_index<I>, take<Held>(from)};
+    }...};
+    return functions[index](in);
+  }
+};
+
+// --- several ---
+
+template <typename... Held>
+struct builtin_codec<std::tuple<Held...>, kind::tuple> {
+  using parts = type_list<Held...>;
+  static constexpr std::size_t min_size = (std::size_t{0} + ... + detail::min_size<Held>());
+  static void encode(encoder& out, const std::tuple<Held...>& value) {
+    std::apply([&](const auto&... held) { (put(out, held), ...); }, value);
+  }
+  // Braces: they are evaluated from left to right.
+  static std::tuple<Held...> decode([[maybe_unused]] decoder& in) {
+    return std::tuple<Held...>{take<Held>(in)...};
+  }
+};
+
+template <typename First, typename Second>
+struct builtin_codec<std::pair<First, Second>, kind::tuple> {
+  using parts = type_list<First, Second>;
+  static constexpr std::size_t min_size = detail::min_size<First>() + detail::min_size<Second>();
+  static void encode(encoder& out, const std::pair<First, Second>& value) {
+    put(out, value.first);
+    put(out, value.second);
+  }
+  static std::pair<First, Second> decode(decoder& in) {
+    return std::pair<First, Second>{take<First>(in), take<Second>(in)};
+  }
+};
+
+template <typename T, std::size_t N>
+struct builtin_codec<std::array<T, N>, kind::array> {
+  using parts = type_list<T>;
+  static constexpr std::size_t min_size = N * detail::min_size<T>();
+  static void encode(encoder& out, const std::array<T, N>& value) {
+    if constexpr (is_bulk<T>()) {
+      out.write(value.data(), sizeof(T) * N);
+    } else {
+      for (const T& element : value) put(out, element);
+    }
+  }
+  static std::array<T, N> decode(decoder& in) {
+    if constexpr (is_bulk<T>() && N != 0) {
+      return take_bulk<std::array<T, N>>(in);
+    } else if constexpr (std::default_initializable<T> && std::is_move_assignable_v<T>) {
+      std::array<T, N> result{};
+      for (T& element : result) element = take<T>(in);
+      return result;
+    } else {
+      return [&]<std::size_t... I>(std::index_sequence<I...>) {
+        return std::array<T, N>{{(static_cast<void>(I), take<T>(in))...}};
+      }(std::make_index_sequence<N>{});
+    }
+  }
+};
+
+template <typename T>
+auto parts_of_container() {
+  if constexpr (map_like<T>) {
+    return type_list<typename T::key_type, typename T::mapped_type>{};
+  } else {
+    return type_list<typename T::value_type>{};
+  }
+}
+
+template <typename T>
+struct builtin_codec<T, kind::container> {
+  using element = typename T::value_type;
+  using parts = decltype(parts_of_container<T>());
+  static constexpr std::size_t min_size = sizeof(std::uint64_t);
+
+  static void encode(encoder& out, const T& value) {
+    out.write(std::uint64_t{value.size()});
+    if constexpr (std::ranges::contiguous_range<const T> && is_bulk<element>()) {
+      out.write(std::ranges::data(value), sizeof(element) * value.size());
+    } else {
+      const nesting level{out, {}};
+      for (const auto& held : value) {
+        put<element>(out, held);
+        if constexpr (counts_empty) out.write<unsigned char>(0);
+      }
+    }
+  }
+
+  static T decode(decoder& in) {
+    const std::size_t count = in.read_count(counts_empty ? 1 : detail::min_size<element>());
+    if constexpr (std::ranges::contiguous_range<const T> && is_bulk<element>()) {
+      return decode_bulk(in.take(count * sizeof(element)));
+    } else {
+      const nesting level{in, {}};
+      T result;
+      if constexpr (requires { result.reserve(count); }) {
+        // No more than the bytes that are there, however large the elements.
+        result.reserve(smallest({count, in.remaining() / sizeof(element) + 1}));
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        append(result, in);
+        if constexpr (counts_empty) in.take(1);
+      }
+      return result;
+    }
+  }
+
+ private:
+  // Elements that may take no bytes get one each, so that no count exceeds the bytes that are left.
+  static constexpr bool counts_empty = detail::min_size<element>() == 0;
+
+  static T decode_bulk(std::span<const std::byte> bytes) {
+    const std::size_t count = bytes.size() / sizeof(element);
+    if (std::bit_cast<std::uintptr_t>(bytes.data()) % alignof(element) == 0) {
+      const auto* first = reinterpret_cast<const element*>(bytes.data());
+      return T(first, first + count);
+    }
+    const unaligned_iterator<element> first{bytes.data()};
+    return T(first, first + static_cast<std::ptrdiff_t>(count));
+  }
+
+  static void append(T& result, decoder& in) {
+    if constexpr (map_like<T>) {
+      auto key = take<typename T::key_type>(in);
+      result.emplace_hint(result.end(), std::move(key), take<typename T::mapped_type>(in));
+    } else if constexpr (set_like<T>) {
+      result.emplace_hint(result.end(), take<element>(in));
+    } else {
+      result.push_back(take<element>(in));
+    }
+  }
+};
+
+}  // namespace cadre::detail

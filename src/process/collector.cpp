@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: MIT
+// process_pool_executor::impl: the thread that does what nobody waits for: it starts workers, reads
+// answers while no waiter does, keeps time, and buries the dead.
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "process/exception_codec.hpp"
+#include "process/module_table.hpp"
+#include "process/process_pool.hpp"
+#include "process/worker_main.hpp"
+
+namespace cadre {
+
+using process::death_report;
+using process::frame_kind;
+using process::remote_worker;
+using process::stop_reason;
+using process::task;
+
+namespace {
+
+constexpr std::uint64_t control_token = 0;  // workers' begin with 1
+// A worker's socket, which it uses once, has its token and this bit.
+constexpr std::uint64_t hello_bit = std::uint64_t{1} << 63;
+
+// Workers that die before they come to their first call would be replaced for ever.
+constexpr unsigned most_failed_starts = 3;
+
+std::string quoted(const task& t) {
+  const std::string_view name = t.call().name();
+  return name.empty() ? std::string{"a call"} : '"' + std::string{name} + '"';
+}
+
+std::string cause_of(const death_report& how) {
+  if (how.signal != 0) {
+    const char* name = ::sigabbrev_np(how.signal);
+    return "was killed by " +
+           (name != nullptr ? "SIG" + std::string{name} : "signal " + std::to_string(how.signal));
+  }
+  return how.exit_code ? "exited with code " + std::to_string(*how.exit_code) : "died";
+}
+
+}  // namespace
+
+// --- the thread ---
+
+/// Under the lock.
+void process_pool_executor::impl::start_collector() {
+  // All signals are the user's threads'.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    collector_ = std::thread{[self = shared_from_this()] { self->collect(); }};
+  } catch (...) {
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw;
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+void process_pool_executor::impl::collect() {
+  ::pthread_setname_np(::pthread_self(), "cadre-collector");
+  poller_.add(control_.fd(), control_token, ipc::poller::trigger::edge);
+  std::array<ipc::poller::ready, 32> found{};
+  lock held{mutex_};
+  while (!finished_) {
+    while (collect_once(held)) {
+    }
+    if (finished_ || (!helping_ && !arm_all())) continue;
+    const auto deadline = next_deadline();
+    held.unlock();
+    const std::size_t count = poller_.wait(found, deadline);
+    held.lock();
+    if (!helping_) disarm_all();
+    for (std::size_t i = 0; i < count; ++i) {
+      if ((found[i].token & hello_bit) == 0) continue;
+      const auto w = workers_.find(found[i].token & ~hello_bit);
+      if (w != workers_.end()) greet(*w->second);
+    }
+  }
+  poller_.remove(control_.fd());
+  auto starter = std::move(starter_);
+  held.unlock();
+}
+
+/// One round of everything. True if it is to be repeated before the thread sleeps.
+bool process_pool_executor::impl::collect_once(lock& held) {
+  bool again = false;
+  if (!deaths_.empty()) bury_dead(held);
+  if (start_wanted_) {
+    start_worker(held);
+    again = true;
+  }
+  if (!helping_) {
+    for (auto& [token, w] : workers_) {
+      if (w->is_sending() && !w->reading) w->send_more();
+      if (drain(*w, held)) return true;
+    }
+  }
+  keep_time(clock::now());
+  if (closed_ && outstanding_ == 0) {
+    for (auto& [token, w] : workers_) {
+      if (w->now == remote_worker::condition::ready) end_worker(*w);
+    }
+    finished_ = workers_.empty();
+  }
+  return again;
+}
+
+bool process_pool_executor::impl::arm_all() noexcept {
+  bool all = true;
+  for (auto& [token, w] : workers_) {
+    if (!w->reading && !w->armed) all = w->arm() && all;
+  }
+  return all;
+}
+
+void process_pool_executor::impl::disarm_all() noexcept {
+  for (auto& [token, w] : workers_) {
+    if (!w->reading) w->disarm();
+  }
+}
+
+// --- birth ---
+
+process::worker_spec process_pool_executor::impl::spec_of(unsigned index) const {
+  const worker_settings& from = options_.worker;
+  process::worker_spec spec;
+  spec.method = static_cast<process::start_method>(options_.start_method);
+  spec.environment = from.environment;
+  spec.working_directory = from.working_directory;
+  spec.nice = from.nice;
+  spec.oom_score_adj = from.oom_score_adj;
+  if (!from.affinity.empty()) spec.cpus = {from.affinity[index % from.affinity.size()]};
+  spec.address_space = from.address_space;
+  spec.cpu_seconds = from.cpu_seconds;
+  spec.open_files = from.open_files;
+  spec.sandbox.no_new_privileges = from.no_new_privileges;
+  spec.sandbox.denied_system_calls = from.denied_system_calls;
+  return spec;
+}
+
+/// Starts one worker. It is of use once it has sent its hello.
+void process_pool_executor::impl::start_worker(lock& held) {
+  start_wanted_ = false;
+  unsigned index = 0;
+  const auto taken = [&](unsigned i) {
+    return std::any_of(workers_.begin(), workers_.end(),
+                       [i](const auto& entry) { return entry.second->index == i; });
+  };
+  while (taken(index)) ++index;
+  const std::uint64_t token = next_token_++;
+  remote_worker* w = nullptr;
+  try {
+    auto made = std::make_unique<remote_worker>(index, token, options_.max_message);
+    w = workers_.emplace(token, std::move(made)).first->second.get();
+    held.unlock();
+    if (!starter_) starter_ = process::worker_starter::acquire();
+    poller_.add(w->hello().fd(), token | hello_bit, ipc::poller::trigger::level);
+    poller_.add(w->bell(), token, ipc::poller::trigger::edge);
+    encoder argument;
+    cadre::encode(argument, process::worker_argument{index, options_.max_resident != 0});
+    const auto started = starter_->start(
+        spec_of(index), &process::worker_main, argument.bytes(), w->descriptors(),
+        [weak = weak_from_this(), token](const death_report& how) {
+          if (const auto self = weak.lock()) {
+            const std::lock_guard again{self->mutex_};
+            self->deaths_.emplace_back(token, how);
+            self->wake_collector();
+          }
+        });
+    held.lock();
+    w->process = started.id;
+    w->pid = started.pid;
+    w->close_descriptors();
+    w->idle_since = clock::now();
+  } catch (const std::exception& e) {
+    if (!held.owns_lock()) held.lock();
+    const std::string why = e.what();
+    if (w != nullptr) {
+      poller_.remove(w->hello().fd());
+      poller_.remove(w->bell());
+      workers_.erase(token);
+    }
+    // The others will do the work, if there are any.
+    if (workers_.empty()) break_pool("no worker can be started: " + why, held);
+  }
+}
+
+/// The worker has sent its memory.
+void process_pool_executor::impl::greet(remote_worker& w) {
+  std::array<std::byte, 16> buffer;
+  auto packet = w.hello().receive(buffer, ipc::packet_socket::mode::dont_wait);
+  if (packet.result == ipc::packet_socket::outcome::would_block) return;
+  poller_.remove(w.hello().fd());
+  if (packet.result != ipc::packet_socket::outcome::done) return;  // its death will be told
+  try {
+    w.attach(packet.descriptors[0]);
+  } catch (const std::exception&) {
+    condemn(w);
+    return;
+  }
+  if (options_.initializer) {
+    encoder body;
+    options_.initializer.encode(body);
+    w.initialise(header_of(*options_.initializer.descriptor(), frame_kind::initialize),
+                 body.bytes());
+  } else {
+    failed_starts_ = 0;
+  }
+  pump();
+}
+
+process::request_header process_pool_executor::impl::header_of(
+    const detail::call_descriptor& descriptor, frame_kind kind) const {
+  process::request_header header;
+  header.kind = kind;
+  header.descriptor = process::module_table::instance().locate(&descriptor);
+  header.type = descriptor.type;
+  return header;
+}
+
+void process_pool_executor::impl::initialised(remote_worker& w, const process::answer& a) {
+  if (a.header.kind == frame_kind::value) {
+    failed_starts_ = 0;
+    return;
+  }
+  w.now = remote_worker::condition::ending;
+  starter_->kill(w.process, SIGTERM);
+  deferred_break_ = "its initializer threw in worker " + std::to_string(w.index);
+  wake_collector();
+}
+
+// --- time ---
+
+/// Moves calls that are to end on to their next step.
+void process_pool_executor::impl::keep_time(clock::time_point now) {
+  constexpr std::array signals{0, SIGTERM, SIGKILL};
+  for (auto& [token, w] : workers_) {
+    task* t = w->head();
+    if (t != nullptr && t->deadline <= now && t->stop_steps < signals.size()) {
+      if (t->stopping == stop_reason::none) t->stopping = stop_reason::timeout;
+      if (t->stop_steps == 0) {
+        w->request_stop(*t);
+      } else {
+        starter_->kill(w->process, signals[t->stop_steps]);
+      }
+      ++t->stop_steps;
+      t->deadline = t->stop_steps < signals.size() ? now + t->grace : detail::never;
+    }
+    const bool idle = w->now == remote_worker::condition::ready && w->in_flight() == 0;
+    if (idle && options_.idle_timeout != std::chrono::nanoseconds::max() &&
+        now - w->idle_since >= options_.idle_timeout) {
+      end_worker(*w);
+    }
+  }
+}
+
+process_pool_executor::impl::clock::time_point process_pool_executor::impl::next_deadline()
+    const noexcept {
+  auto first = detail::never;
+  for (const auto& [token, w] : workers_) {
+    if (const task* t = w->head()) {
+      first = std::min(first, t->deadline);
+    } else if (w->now == remote_worker::condition::ready &&
+               options_.idle_timeout != std::chrono::nanoseconds::max()) {
+      first = std::min(first, w->idle_since + options_.idle_timeout);
+    }
+  }
+  return first;
+}
+
+// --- death ---
+
+void process_pool_executor::impl::bury_dead(lock& held) {
+  auto deaths = std::exchange(deaths_, {});
+  for (auto& [token, how] : deaths) {
+    const auto found = workers_.find(token);
+    if (found == workers_.end()) continue;
+    if (found->second->reading) {
+      deaths_.emplace_back(token, std::move(how));  // whoever reads wakes us
+      continue;
+    }
+    // What it still sent counts.
+    while (drain(*found->second, held)) {
+    }
+    bury(*found->second, how, held);
+  }
+  pump();
+  if (!deferred_break_.empty()) break_pool(std::exchange(deferred_break_, {}), held);
+}
+
+void process_pool_executor::impl::bury(remote_worker& w, const death_report& how, lock& held) {
+  poller_.remove(w.hello().fd());
+  poller_.remove(w.bell());
+  if (w.now == remote_worker::condition::starting || w.initialising) ++failed_starts_;
+  task* head = w.head();
+  const bool lost = head != nullptr && w.has_begun(*head);
+  auto tasks = w.take_all();
+  std::vector<verdict> verdicts;
+  const bool breaks = lost && options_.on_worker_death == on_worker_death::break_pool;
+  for (auto t = tasks.rbegin(); t != tasks.rend(); ++t) {
+    (*t)->worker = nullptr;
+    const bool again = *t != head || !lost ||
+                       ((*t)->stopping == stop_reason::none && (*t)->retries != 0);
+    if (again) {
+      if (*t == head && lost) --(*t)->retries;
+      (*t)->deadline = detail::never;
+      (*t)->stop_steps = 0;
+      queue_.push_again(**t);
+    } else {
+      verdicts.push_back({*t, nullptr, verdict_on(**t, w, how)});
+    }
+  }
+  const std::string cause = "worker " + std::to_string(w.index) + " " + cause_of(how);
+  // Its memory goes without the lock.
+  auto gone = workers_.extract(w.token);
+  // release: pairs with the acquire in wait_until_idle().
+  changes_.fetch_add(1, std::memory_order_release);
+  sync::futex_wake(&changes_, INT32_MAX);
+  held.unlock();
+  conclude({}, verdicts);
+  gone = {};
+  held.lock();
+  if (breaks) break_pool(cause, held);
+  if (failed_starts_ >= most_failed_starts) {
+    break_pool("workers die before they can run a call; the last one, " + cause, held);
+  }
+}
+
+std::exception_ptr process_pool_executor::impl::timed_out(const task& t) const {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*t.timeout).count();
+  return std::make_exception_ptr(
+      timeout_error{"process_pool: " + quoted(t) + " ran longer than its timeout of " +
+                    std::to_string(ms) + " ms; it was ended, the pool goes on"});
+}
+
+std::exception_ptr process_pool_executor::impl::protocol_broken(const task& t,
+                                                                const remote_worker& w) const {
+  return std::make_exception_ptr(worker_died{
+      "process_pool: worker " + std::to_string(w.index) + " (pid " + std::to_string(w.pid) +
+          ") sent what it cannot have meant while running " + quoted(t) +
+          ": its memory is damaged; its call failed, the pool goes on",
+      {.pid = w.pid, .call_name = std::string{t.call().name()}}});
+}
+
+std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const remote_worker& w,
+                                                           const death_report& how) const {
+  if (t.stopping == stop_reason::timeout) return timed_out(t);
+  std::string what = "process_pool: worker " + std::to_string(w.index) + " (pid " +
+                     std::to_string(w.pid) + ") " + cause_of(how) + " while running " + quoted(t);
+  worker_death death{.pid = w.pid, .signal = how.signal, .exit_code = how.exit_code.value_or(0)};
+  death.call_name = t.call().name();
+  death.peak_memory = how.peak_memory;
+  if (t.stopping == stop_reason::request) {
+    death.hint = "it did not stop within its grace period after request_stop()";
+  } else if (how.signal == SIGKILL && how.peak_memory != 0) {
+    death.hint = "if nobody killed it, the kernel did for want of memory; it had used " +
+                 std::to_string(how.peak_memory >> 20) + " MiB";
+  }
+  if (how.crash) {
+    death.fault_address = how.crash->address;
+    death.backtrace = how.crash->text();
+  }
+  what += "; its call failed, the pool goes on";
+  if (!death.hint.empty()) what += " (" + death.hint + ')';
+  return std::make_exception_ptr(worker_died{what, std::move(death)});
+}
+
+/// Fails what is pending; nothing is accepted any more.
+void process_pool_executor::impl::break_pool(std::string why, lock& held) {
+  if (!broken_why_.empty()) return;
+  broken_why_ = "process_pool \"" + options_.name + "\": it is broken, since " + std::move(why) +
+                "; its pending calls failed: make a new pool";
+  closed_ = true;
+  start_wanted_ = false;
+  if (room_) room_->close();
+  for (auto& [token, w] : workers_) {
+    while (task* t = w->revoke_last()) queue_.push_again(*t);
+    if (options_.on_worker_death == on_worker_death::break_pool) starter_->kill(w->process, SIGTERM);
+  }
+  const auto reason = std::make_exception_ptr(broken_executor{broken_why_});
+  fail_queued(held, reason);
+}
+
+}  // namespace cadre

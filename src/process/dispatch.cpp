@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+// process_pool_executor::impl: which worker gets which call, and what its answers mean.
+#include <cadre/hooks.hpp>
+
+#include <algorithm>
+#include <utility>
+
+#include "ipc/spin.hpp"
+#include "process/exception_codec.hpp"
+#include "process/process_pool.hpp"
+
+namespace cadre {
+
+using process::answer;
+using process::answers;
+using process::frame_kind;
+using process::remote_worker;
+using process::task;
+
+namespace {
+
+// What a worker has in hand beyond the call that it runs hides the time that an answer and the next
+// request take. More of it cannot be cancelled as cheaply, and has to be taken back when another
+// worker is idle.
+constexpr std::uint64_t in_hand_ns = 100'000;
+constexpr std::size_t most_in_hand = 200;
+constexpr std::size_t least_in_hand = 2;
+
+constexpr std::size_t most_answers = 64;  // of one worker, in one batch
+
+constinit thread_local answers* spare_answers = nullptr;
+
+/// Memory for a batch. Taken while in use, since callbacks may wait for further calls.
+class borrowed_answers {
+ public:
+  borrowed_answers() : own_{std::exchange(spare_answers, nullptr)} {
+    if (!own_) own_ = std::make_unique<answers>();
+    static thread_local const cleanup at_thread_end;
+    own_->clear();
+  }
+  ~borrowed_answers() {
+    if (spare_answers == nullptr) spare_answers = own_.release();
+  }
+  borrowed_answers(const borrowed_answers&) = delete;
+  borrowed_answers& operator=(const borrowed_answers&) = delete;
+  answers& operator*() noexcept { return *own_; }
+
+ private:
+  struct cleanup {
+    ~cleanup() { delete std::exchange(spare_answers, nullptr); }
+  };
+  std::unique_ptr<answers> own_;
+};
+
+}  // namespace
+
+// --- calls to workers ---
+
+std::size_t process_pool_executor::impl::window() const noexcept {
+  if (mean_run_ns_ == 0) return least_in_hand;
+  return std::clamp<std::size_t>(in_hand_ns / mean_run_ns_, least_in_hand, most_in_hand);
+}
+
+/// The worker with the least in hand, if that is less than `most`; of equals, the one that was busy
+/// last: its caches are warm, and the others may go.
+remote_worker* process_pool_executor::impl::choose_worker(std::size_t most) noexcept {
+  remote_worker* best = nullptr;
+  for (auto& [token, w] : workers_) {
+    if (!w->may_send() || w->in_flight() >= most) continue;
+    if (best == nullptr || w->in_flight() < best->in_flight() ||
+        (w->in_flight() == best->in_flight() && w->idle_since > best->idle_since)) {
+      best = w.get();
+    }
+  }
+  return best;
+}
+
+/// Sends queued calls to workers as far as these take them, and asks for one more worker if that
+/// would help.
+void process_pool_executor::impl::pump() {
+  while (!queue_.empty()) {
+    remote_worker* w = choose_worker(window());
+    if (w == nullptr) break;
+    send(*w, queue_.pop());
+  }
+  if (queue_.empty()) spread();
+  const bool all_busy = std::none_of(workers_.begin(), workers_.end(), [](const auto& entry) {
+    const remote_worker& w = *entry.second;
+    return w.now == remote_worker::condition::starting || (w.may_send() && w.in_flight() == 0);
+  });
+  const bool waiting = !queue_.empty() || std::any_of(workers_.begin(), workers_.end(),
+                                                      [](const auto& entry) {
+                                                        return entry.second->in_flight() > 1;
+                                                      });
+  start_wanted_ = waiting && all_busy && workers_.size() < max_workers_ && broken_why_.empty();
+}
+
+void process_pool_executor::impl::send(remote_worker& w, task& t) {
+  w.send(t);
+  begin_head(w);
+  // Whoever waits for this worker's bell was not told to wait for room, too.
+  while (w.is_sending() && w.armed && !w.reading) {
+    w.disarm();
+    if (w.arm()) break;
+    w.send_more();
+  }
+}
+
+/// Moves calls from workers that have several in hand to those that have none.
+void process_pool_executor::impl::spread() {
+  for (;;) {
+    remote_worker* idle = choose_worker(1);
+    if (idle == nullptr) return;
+    remote_worker* busy = nullptr;
+    for (auto& [token, w] : workers_) {
+      if (w->in_flight() > 1 && (busy == nullptr || w->in_flight() > busy->in_flight())) {
+        busy = w.get();
+      }
+    }
+    task* t = busy != nullptr ? busy->revoke_last() : nullptr;
+    if (t == nullptr) return;
+    send(*idle, *t);
+  }
+}
+
+/// The clock of a call runs from when its worker has nothing else to do.
+void process_pool_executor::impl::begin_head(remote_worker& w) noexcept {
+  task* t = w.head();
+  if (t == nullptr || !t->timeout || t->deadline != detail::never) return;
+  t->deadline = detail::deadline_after(*t->timeout);
+  wake_collector();
+}
+
+// --- answers ---
+
+/// Reads what `w` has sent. True if that was anything.
+bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
+  if (w.reading || w.faulty || !w.readable()) return false;
+  w.reading = true;
+  held.unlock();
+  borrowed_answers batch;
+  const bool sound = w.read(*batch, most_answers);
+  held.lock();
+  w.reading = false;
+  if (!deaths_.empty()) wake_collector();  // which could not bury it while we were reading
+  std::vector<verdict> verdicts;
+  verdicts.reserve((*batch).list.size());
+  for (answer& a : (*batch).list) take_answer(w, a, verdicts);
+  if (!sound) condemn(w);
+  if (w.is_sending()) w.send_more();
+  begin_head(w);
+  pump();
+  const bool wake = start_wanted_;
+  held.unlock();
+  if (wake) wake_collector();
+  conclude(*batch, verdicts);
+  held.lock();
+  return true;
+}
+
+void process_pool_executor::impl::take_answer(remote_worker& w, answer& a,
+                                              std::vector<verdict>& to) {
+  if (w.faulty) return;
+  task* t = nullptr;
+  const bool in_turn = w.take_next(a.header, t);
+  if (in_turn && std::exchange(w.initialising, false)) {
+    initialised(w, a);
+    return;
+  }
+  const frame_kind kind = a.header.kind;
+  const bool fits = t == nullptr ? kind == frame_kind::skipped
+                                 : kind == frame_kind::value || kind == frame_kind::error;
+  if (!in_turn || !fits) {
+    if (t != nullptr) to.push_back({t, nullptr, protocol_broken(*t, w)});
+    condemn(w);
+    return;
+  }
+  if (w.in_flight() == 0) w.idle_since = clock::now();
+  if (t == nullptr) return;
+  t->worker = nullptr;
+  ++w.calls;
+  const std::uint64_t ns = a.header.run_ns;
+  mean_run_ns_ = mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
+  run_times_.add(ns, 1);
+  queue_times_.add(static_cast<std::uint64_t>(std::max<std::int64_t>(
+                       0, std::chrono::nanoseconds{clock::now() - t->submitted}.count() -
+                              static_cast<std::int64_t>(ns))),
+                   1);
+  if (t->stopping == process::stop_reason::timeout) {
+    to.push_back({t, nullptr, timed_out(*t)});
+  } else {
+    to.push_back({t, &a});
+  }
+  retire_if_due(w, a.header);
+}
+
+/// Tells the futures. Without the lock.
+void process_pool_executor::impl::conclude(const answers& from, std::vector<verdict>& all) noexcept {
+  if (all.empty()) return;
+  const auto returned = [](const verdict& v) {
+    return v.answered != nullptr && v.answered->header.kind == frame_kind::value;
+  };
+  {
+    const std::lock_guard held{mutex_};
+    for (const verdict& v : all) ++(returned(v) ? totals_.finished : totals_.failed);
+  }
+  const impl* const outer = std::exchange(concluding_here(), this);
+  for (verdict& v : all) {
+    detail::state_base& call = v.of->call();
+    // Nobody else starts it: it is in no queue, and withdraw() refuses.
+    if (call.try_start()) {
+      if (v.answered == nullptr) {
+        call.fail(std::move(v.error));
+      } else {
+        decoder in{from.body(*v.answered)};
+        if (returned(v)) {
+          call.portable()->decode_result(call, in);
+        } else {
+          call.fail(process::decode_exception(in));
+        }
+      }
+    }
+    v.of->destroy();
+  }
+  concluding_here() = outer;
+  const std::lock_guard held{mutex_};
+  over(all.size());
+}
+
+void process_pool_executor::impl::retire_if_due(remote_worker& w,
+                                                const process::answer_header& a) {
+  const bool old = options_.max_calls_per_worker && w.calls >= *options_.max_calls_per_worker;
+  const bool large = options_.max_resident != 0 && a.resident > options_.max_resident;
+  if ((old || large) && w.now == remote_worker::condition::ready) end_worker(w);
+}
+
+/// What it has not begun goes to others; after the call that it runs it ends.
+void process_pool_executor::impl::end_worker(remote_worker& w) {
+  std::vector<task*> back;
+  while (task* t = w.revoke_last()) back.push_back(t);
+  for (task* t : back) queue_.push_again(*t);
+  encoder body;
+  process::request_header header{.kind = frame_kind::end};
+  if (options_.finalizer) {
+    header = header_of(*options_.finalizer.descriptor(), frame_kind::end);
+    options_.finalizer.encode(body);
+  }
+  w.now = remote_worker::condition::ending;
+  w.send_control(header, body.bytes());
+}
+
+/// It broke the protocol. Its death will tell what becomes of its calls.
+void process_pool_executor::impl::condemn(remote_worker& w) {
+  if (std::exchange(w.faulty, true)) return;
+  w.now = remote_worker::condition::ending;
+  starter_->kill(w.process, SIGKILL);
+}
+
+// --- waiters ---
+
+detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&) noexcept {
+  const std::lock_guard held{mutex_};
+  if (helping_) return nullptr;
+  helping_ = true;
+  ++helpers_;
+  return this;
+}
+
+void process_pool_executor::impl::help(detail::state_base& awaited,
+                                       detail::time_point deadline) noexcept {
+  lock held{mutex_};
+  disarm_all();
+  const auto look = [&] {
+    bool progress = false;
+    for (auto& [token, w] : workers_) {
+      if (drain(*w, held)) {
+        progress = true;
+        break;  // workers_ may have changed meanwhile
+      }
+    }
+    held.unlock();
+    const bool done = awaited.done();
+    held.lock();
+    return done || progress;
+  };
+  held.unlock();
+  while (!awaited.done() && clock::now() < deadline) {
+    const bool found = ipc::spin_until(
+        [&] {
+          held.lock();
+          const bool result = look();
+          held.unlock();
+          return result;
+        },
+        ipc::default_spin);
+    if (!found) break;
+  }
+  held.lock();
+  helping_ = false;
+  // From now on the collector is woken; what came in between, it is told of here.
+  if (!arm_all()) wake_collector();
+}
+
+void process_pool_executor::impl::end_help() noexcept {
+  const std::lock_guard held{mutex_};
+  --helpers_;
+  // release: pairs with the acquire in wait_until_idle().
+  changes_.fetch_add(1, std::memory_order_release);
+  if (closed_) sync::futex_wake(&changes_, INT32_MAX);
+}
+
+}  // namespace cadre

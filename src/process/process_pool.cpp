@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: MIT
+#include "process/process_pool.hpp"
+
+#include <signal.h>
+#include <cadre/hooks.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "process/code.hpp"
+#include "process/module_table.hpp"
+#include "process/start_hook.hpp"
+
+namespace cadre {
+namespace {
+
+constexpr int most_workers = 1000;
+
+unsigned checked_workers(const process_pool_options& options) {
+  if (!options.max_workers) return std::min<unsigned>(usable_cpus(), most_workers);
+  const int n = *options.max_workers;
+  if (n > 0 && n <= most_workers) return static_cast<unsigned>(n);
+  throw std::invalid_argument{"process_pool: max_workers must be between 1 and " +
+                              std::to_string(most_workers) + ", got " + std::to_string(n)};
+}
+
+void require_positive(const std::optional<std::size_t>& value, const char* what) {
+  if (value != std::size_t{0}) return;
+  throw std::invalid_argument{std::string{"process_pool: "} + what +
+                              " must be greater than 0, got 0"};
+}
+
+std::string next_name() {
+  static constinit sync::atomic<unsigned> pools{0};
+  // relaxed: a number that is used once.
+  return "process-pool-" + std::to_string(pools.fetch_add(1, std::memory_order_relaxed));
+}
+
+// Kept from one call to the next for its memory; taken while in use, since to encode may submit.
+constinit thread_local encoder* spare_encoder = nullptr;
+
+class borrowed_encoder {
+ public:
+  borrowed_encoder() : own_{std::exchange(spare_encoder, nullptr)} {
+    if (!own_) own_ = std::make_unique<encoder>();
+    static thread_local const cleanup at_thread_end;
+    own_->clear();
+  }
+  ~borrowed_encoder() {
+    if (spare_encoder == nullptr) spare_encoder = own_.release();
+  }
+  borrowed_encoder(const borrowed_encoder&) = delete;
+  borrowed_encoder& operator=(const borrowed_encoder&) = delete;
+  encoder& operator*() noexcept { return *own_; }
+
+ private:
+  struct cleanup {
+    ~cleanup() { delete std::exchange(spare_encoder, nullptr); }
+  };
+  std::unique_ptr<encoder> own_;
+};
+
+}  // namespace
+
+process_pool_executor::impl::impl(process_pool_options options)
+    : call_owner{true}, max_workers_{checked_workers(options)}, options_{std::move(options)} {
+  require_positive(options_.max_pending, "max_pending");
+  require_positive(options_.max_calls_per_worker, "max_calls_per_worker");
+  if (options_.when_full == when_full::caller_runs) {
+    throw std::invalid_argument{
+        "process_pool: when_full cannot be caller_runs, since its calls are meant for other "
+        "processes; use block or reject"};
+  }
+  if (options_.max_pending) {
+    room_ = std::make_unique<detail::room>(static_cast<std::int64_t>(*options_.max_pending));
+  }
+  if (options_.name.empty()) options_.name = next_name();
+  process::install_code_map();
+}
+
+process_pool_executor::impl::~impl() { join_collector(); }
+
+/// The pool whose callbacks run on this thread.
+const process_pool_executor::impl*& process_pool_executor::impl::concluding_here() noexcept {
+  constinit static thread_local const impl* here = nullptr;
+  return here;
+}
+
+// --- submitters ---
+
+/// Throws what encoding throws.
+process::task* process_pool_executor::impl::encode(detail::state_base& call,
+                                                   const submit_options& options) {
+  const detail::portable_call_traits* traits = call.portable();
+  if (traits == nullptr) {
+    throw std::invalid_argument{
+        "process_pool: this call cannot leave the process; submit a function, a captureless lambda "
+        "or cadre::bind, with values as arguments"};
+  }
+  borrowed_encoder frame;
+  process::request_header header;
+  header.descriptor = process::module_table::instance().locate(traits->descriptor);
+  header.type = traits->descriptor->type;
+  header.max_memory = options.max_memory;
+  (*frame).write(&header, sizeof header);
+  traits->encode(call, *frame);
+  header.size = (*frame).size() - sizeof header;
+  if (header.size > options_.max_message) {
+    throw codec_error{"process_pool: the arguments of the call take " +
+                      std::to_string(header.size) + " bytes, more than the max_message of " +
+                      std::to_string(options_.max_message) +
+                      "; it was not sent: raise the limit, or pass less"};
+  }
+  process::task* t = process::task::make(call, options, *frame);
+  t->header().size = header.size;
+  return t;
+}
+
+void process_pool_executor::impl::enqueue(detail::state_base& call,
+                                          const submit_options& options) {
+  if (forked()) refuse();
+  {
+    const std::lock_guard held{mutex_};
+    if (closed_) refuse();
+  }
+  reserve_room();
+  process::task* t = nullptr;
+  try {
+    t = encode(call, options);
+  } catch (...) {
+    fail_unsent(call, std::current_exception());
+    return;
+  }
+  call.set_owner(this, generation_);
+  call.owner_data = t;
+  lock held{mutex_};
+  if (closed_) {
+    held.unlock();
+    if (room_) room_->leave();
+    call.add_ref();  // the task's reference goes, that of the caller stays
+    t->destroy();
+    call.mark_observed();
+    if (call.try_start()) call.fail(std::make_exception_ptr(shutdown_error{"process_pool: closed"}));
+    refuse();
+  }
+  accept(*t, held);
+}
+
+void process_pool_executor::impl::accept(process::task& t, lock& held) {
+  ++totals_.submitted;
+  ++outstanding_;
+  queue_.push(t);
+  pump();
+  const bool wake = start_wanted_;
+  if (wake && !collector_.joinable()) start_collector();
+  held.unlock();
+  if (wake) wake_collector();
+}
+
+/// A call that could not be encoded is over before it was queued.
+void process_pool_executor::impl::fail_unsent(detail::state_base& call,
+                                              std::exception_ptr reason) noexcept {
+  if (room_) room_->leave();
+  {
+    const std::lock_guard held{mutex_};
+    ++totals_.submitted;
+    ++totals_.failed;
+  }
+  if (call.try_start()) call.fail(std::move(reason));
+  call.release();
+}
+
+void process_pool_executor::impl::reserve_room() {
+  if (!room_ || room_->try_enter()) return;
+  if (options_.when_full == when_full::reject) {
+    throw queue_full{"process_pool: " + std::to_string(*options_.max_pending) +
+                     " calls are pending, as many as max_pending allows; the call was not "
+                     "accepted: try again later, or let submit block"};
+  }
+  const detail::blocking_scope scope{nullptr, 0, false};
+  if (!room_->enter()) refuse();
+}
+
+void process_pool_executor::impl::refuse() {
+  if (forked()) {
+    throw broken_executor{
+        "process_pool: it belongs to the parent of this forked process; make a new pool in the "
+        "child"};
+  }
+  if (!broken_why_.empty()) throw broken_executor{broken_why_};
+  throw shutdown_error{
+      "process_pool: cannot submit after shutdown; the call was not accepted: submit it to another "
+      "executor"};
+}
+
+// --- what futures ask, under LOCK of their state ---
+
+bool process_pool_executor::impl::withdraw(detail::state_base& call) noexcept {
+  if (forked()) return true;
+  const std::lock_guard held{mutex_};
+  auto* t = static_cast<process::task*>(call.owner_data);
+  if (t->queued) {
+    queue_.remove(*t);
+  } else if (t->worker == nullptr || !t->worker->revoke(*t)) {
+    return false;
+  }
+  ++totals_.cancelled;
+  over(1);
+  t->destroy();
+  return true;
+}
+
+bool process_pool_executor::impl::has_begun(detail::state_base& call) noexcept {
+  const std::lock_guard held{mutex_};
+  const auto* t = static_cast<const process::task*>(call.owner_data);
+  // Not in a queue and with no worker: its answer is being decoded.
+  return t->worker != nullptr ? t->worker->has_begun(*t) : !t->queued;
+}
+
+bool process_pool_executor::impl::stop_call(detail::state_base& call) noexcept {
+  const std::lock_guard held{mutex_};
+  auto* t = static_cast<process::task*>(call.owner_data);
+  if (t->worker == nullptr || !t->worker->has_begun(*t)) return false;
+  if (t->stopping == process::stop_reason::none) {
+    t->stopping = process::stop_reason::request;
+    t->deadline = clock::now();
+    wake_collector();
+  }
+  return true;
+}
+
+/// That many calls left the pool. Under the lock.
+void process_pool_executor::impl::over(std::size_t calls) noexcept {
+  outstanding_ -= calls;
+  for (; room_ && calls != 0; --calls) room_->leave();
+  if (outstanding_ != 0) return;
+  // release: pairs with the acquire in wait_until_idle().
+  changes_.fetch_add(1, std::memory_order_release);
+  sync::futex_wake(&changes_, INT32_MAX);
+  if (closed_) wake_collector();
+}
+
+// --- the end ---
+
+/// Cancels what has not begun.
+void process_pool_executor::impl::cancel_pending() {
+  std::vector<detail::ref<detail::state_base>> calls;
+  {
+    const std::lock_guard held{mutex_};
+    queue_.for_each([&](process::task& t) { calls.emplace_back(&t.call()); });
+    for (auto& [token, w] : workers_) {
+      w->for_each([&](process::task& t) { calls.emplace_back(&t.call()); });
+    }
+  }
+  // Without the lock: callbacks run. Those that have begun stay.
+  for (const auto& call : calls) call->cancel();
+}
+
+/// Fails what is queued.
+void process_pool_executor::impl::fail_queued(lock& held, const std::exception_ptr& reason) {
+  std::vector<verdict> verdicts;
+  while (!queue_.empty()) verdicts.push_back({&queue_.pop(), nullptr, reason});
+  held.unlock();
+  conclude({}, verdicts);
+  held.lock();
+}
+
+bool process_pool_executor::impl::wait_until_idle(detail::time_point deadline) noexcept {
+  const detail::blocking_scope scope{nullptr, 0, false};
+  for (;;) {
+    // acquire: pairs with the release in over() and the collector.
+    const std::uint32_t seen = changes_.load(std::memory_order_acquire);
+    {
+      const std::lock_guard held{mutex_};
+      if (outstanding_ == 0 && workers_.empty() && helpers_ == 0) return true;
+    }
+    if (!sync::futex_wait(changes_, seen, deadline)) return false;
+  }
+}
+
+shutdown_report process_pool_executor::impl::shutdown(const shutdown_options& options) {
+  if (forked()) return {};
+  lock held{mutex_};
+  closed_ = true;
+  if (room_) room_->close();
+  // Of one of its own callbacks, or on its own thread: it cannot wait for itself.
+  const bool here = concluding_here() == this || collector_.get_id() == std::this_thread::get_id();
+  held.unlock();
+  if (options.cancel_pending) cancel_pending();
+  wake_collector();
+  shutdown_report report;
+  if (!options.wait || here) {
+    report.complete = false;
+    report.still_running = stats().running;
+    return report;
+  }
+  const auto deadline = options.deadline ? detail::deadline_after(*options.deadline) : detail::never;
+  if (!wait_until_idle(deadline)) {
+    cancel_pending();
+    held.lock();
+    for (auto& [token, w] : workers_) {
+      if (process::task* t = w->head()) w->request_stop(*t);
+    }
+    held.unlock();
+    if (!wait_until_idle(detail::deadline_after(options.grace))) {
+      report.complete = false;
+      held.lock();
+      for (auto& [token, w] : workers_) {
+        process::task* t = w->head();
+        if (t == nullptr) continue;
+        ++report.still_running;
+        if (!t->call().name().empty()) report.names.emplace_back(t->call().name());
+      }
+      return report;
+    }
+  }
+  join_collector();
+  return report;
+}
+
+void process_pool_executor::impl::end_workers(int signal) {
+  if (forked()) return;
+  lock held{mutex_};
+  closed_ = true;
+  if (room_) room_->close();
+  held.unlock();
+  cancel_pending();
+  held.lock();
+  for (auto& [token, w] : workers_) {
+    w->now = process::remote_worker::condition::ending;
+    if (starter_ && w->process != 0) starter_->kill(w->process, signal);
+  }
+  held.unlock();
+  wake_collector();
+}
+
+void process_pool_executor::impl::join_collector() noexcept {
+  std::thread ended;
+  {
+    const std::lock_guard held{mutex_};
+    ended = std::move(collector_);
+  }
+  if (!ended.joinable()) return;
+  ended.get_id() == std::this_thread::get_id() ? ended.detach() : ended.join();
+}
+
+// --- questions ---
+
+executor_stats process_pool_executor::impl::stats() {
+  if (forked()) return {};
+  const std::lock_guard held{mutex_};
+  executor_stats s = totals_;
+  for (const auto& [token, w] : workers_) {
+    ++s.workers;
+    const process::task* head = w->head();
+    if (head == nullptr) {
+      ++s.idle;
+    } else if (w->has_begun(*head)) {
+      ++s.running;
+    }
+  }
+  s.pending = outstanding_ - std::min<std::size_t>(outstanding_, s.running);
+  detail::histogram::counts queue{};
+  detail::histogram::counts run{};
+  queue_times_.add_to(queue);
+  run_times_.add_to(run);
+  s.queue_time = detail::summarise(queue);
+  s.run_time = detail::summarise(run);
+  return s;
+}
+
+std::vector<int> process_pool_executor::impl::worker_pids() {
+  const std::lock_guard held{mutex_};
+  std::vector<int> pids;
+  for (const auto& [token, w] : workers_) {
+    if (w->pid != 0) pids.push_back(w->pid);
+  }
+  return pids;
+}
+
+}  // namespace cadre

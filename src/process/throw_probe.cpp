@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// A file of its own: no other may both use and define the type information.
+#include "process/throw_probe.hpp"
+
+namespace cadre::detail {
+
+void run_probed(void (*body)(void*), void (*caught)(void*), void* argument) noexcept {
+  try {
+    body(argument);
+  } catch (const throw_probe&) {
+  } catch (...) {
+    caught(argument);
+  }
+}
+
+}  // namespace cadre::detail

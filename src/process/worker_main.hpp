@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+// What a worker process does: it runs the calls that its pool sends, one after the other.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace cadre::process {
+
+/// A worker_entry. `argument`: an encoded worker_argument; fds: remote_worker::descriptors(). Returns
+/// when the pool has sent `end`.
+int worker_main(std::span<const std::byte> argument, std::span<const int> fds);
+
+struct worker_argument {
+  unsigned index = 0;              // of the worker in its pool
+  bool measures_resident = false;  // after each call
+};
+
+}  // namespace cadre::process
