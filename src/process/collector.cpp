@@ -165,7 +165,7 @@ void process_pool_executor::impl::start_worker(lock& held) {
     poller_.add(w->hello().fd(), token | hello_bit, ipc::poller::trigger::level);
     poller_.add(w->bell(), token, ipc::poller::trigger::edge);
     encoder argument;
-    cadre::encode(argument, process::worker_argument{index, options_.max_resident != 0});
+    encode(argument, process::worker_argument{index, options_.max_resident != 0});
     const auto started = starter_->start(
         spec_of(index), &process::worker_main, argument.bytes(), w->descriptors(),
         [weak = weak_from_this(), token](const death_report& how) {
@@ -343,20 +343,22 @@ std::exception_ptr process_pool_executor::impl::timed_out(const task& t) const {
 
 std::exception_ptr process_pool_executor::impl::protocol_broken(const task& t,
                                                                 const remote_worker& w) const {
-  return std::make_exception_ptr(worker_died{
-      "process_pool: worker " + std::to_string(w.index) + " (pid " + std::to_string(w.pid) +
-          ") sent what it cannot have meant while running " + quoted(t) +
-          ": its memory is damaged; its call failed, the pool goes on",
-      {.pid = w.pid, .call_name = std::string{t.call().name()}}});
+  worker_death death;
+  death.pid = w.pid;
+  death.signal = SIGKILL;
+  death.call = t.call().name();
+  death.hint = "it had sent what it cannot have meant: its memory was damaged";
+  return std::make_exception_ptr(worker_died{std::move(death)});
 }
 
 std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const remote_worker& w,
                                                            const death_report& how) const {
   if (t.stopping == stop_reason::timeout) return timed_out(t);
-  std::string what = "process_pool: worker " + std::to_string(w.index) + " (pid " +
-                     std::to_string(w.pid) + ") " + cause_of(how) + " while running " + quoted(t);
-  worker_death death{.pid = w.pid, .signal = how.signal, .exit_code = how.exit_code.value_or(0)};
-  death.call_name = t.call().name();
+  worker_death death;
+  death.pid = w.pid;
+  death.signal = how.signal;
+  death.exit_code = how.exit_code.value_or(0);
+  death.call = t.call().name();
   death.peak_memory = how.peak_memory;
   if (t.stopping == stop_reason::request) {
     death.hint = "it did not stop within its grace period after request_stop()";
@@ -368,9 +370,7 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
     death.fault_address = how.crash->address;
     death.backtrace = how.crash->text();
   }
-  what += "; its call failed, the pool goes on";
-  if (!death.hint.empty()) what += " (" + death.hint + ')';
-  return std::make_exception_ptr(worker_died{what, std::move(death)});
+  return std::make_exception_ptr(worker_died{std::move(death)});
 }
 
 /// Fails what is pending; nothing is accepted any more.

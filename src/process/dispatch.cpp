@@ -52,6 +52,14 @@ class borrowed_answers {
   std::unique_ptr<answers> own_;
 };
 
+std::exception_ptr decode_result_exception(decoder& in) noexcept {
+  try {
+    return detail::decode_exception(in);
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
 }  // namespace
 
 // --- calls to workers ---
@@ -216,7 +224,7 @@ void process_pool_executor::impl::conclude(const answers& from, std::vector<verd
         if (returned(v)) {
           call.portable()->decode_result(call, in);
         } else {
-          call.fail(process::decode_exception(in));
+          call.fail(decode_result_exception(in));
         }
       }
     }

@@ -28,6 +28,7 @@ struct request_header {
   code_address descriptor = {};  // of the call_descriptor
   std::uint64_t type = 0;        // what it must say
   std::uint64_t max_memory = 0;  // bytes that the call may allocate; 0: no limit
+  std::uint64_t name_size = 0;   // of `size`: what comes first is the name of the call
 };
 
 struct answer_header {

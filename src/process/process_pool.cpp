@@ -90,7 +90,7 @@ const process_pool_executor::impl*& process_pool_executor::impl::concluding_here
 // --- submitters ---
 
 /// Throws what encoding throws.
-process::task* process_pool_executor::impl::encode(detail::state_base& call,
+process::task* process_pool_executor::impl::prepare(detail::state_base& call,
                                                    const submit_options& options) {
   const detail::portable_call_traits* traits = call.portable();
   if (traits == nullptr) {
@@ -103,7 +103,10 @@ process::task* process_pool_executor::impl::encode(detail::state_base& call,
   header.descriptor = process::module_table::instance().locate(traits->descriptor);
   header.type = traits->descriptor->type;
   header.max_memory = options.max_memory;
+  const std::string_view name = call.name();
+  header.name_size = name.size();
   (*frame).write(&header, sizeof header);
+  (*frame).write(name.data(), name.size());
   traits->encode(call, *frame);
   header.size = (*frame).size() - sizeof header;
   if (header.size > options_.max_message) {
@@ -127,7 +130,7 @@ void process_pool_executor::impl::enqueue(detail::state_base& call,
   reserve_room();
   process::task* t = nullptr;
   try {
-    t = encode(call, options);
+    t = prepare(call, options);
   } catch (...) {
     fail_unsent(call, std::current_exception());
     return;

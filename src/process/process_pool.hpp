@@ -70,7 +70,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   };
 
   // process_pool.cpp: submitters and the public face
-  process::task* encode(detail::state_base& call, const submit_options& options);
+  process::task* prepare(detail::state_base& call, const submit_options& options);
   void reserve_room();
   [[noreturn]] void refuse();
   void accept(process::task& t, lock& held);

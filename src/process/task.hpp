@@ -120,9 +120,9 @@ class task_queue {
 
   /// Requires !empty().
   task& pop() noexcept {
-    auto list = lists_.begin();
-    while (list->second.first == nullptr) ++list;
-    task& t = *list->second.first;
+    auto first = lists_.begin();
+    while (first->second.first == nullptr) ++first;
+    task& t = *first->second.first;
     remove(t);
     return t;
   }
@@ -132,7 +132,7 @@ class task_queue {
   }
 
  private:
-  struct list {
+  struct chain {
     task* first = nullptr;
     task* last = nullptr;
 
@@ -155,9 +155,9 @@ class task_queue {
     }
   };
 
-  list& list_of(const task& t) { return lists_[t.priority]; }
+  chain& list_of(const task& t) { return lists_[t.priority]; }
 
-  std::map<int, list, std::greater<>> lists_;  // an empty one stays: priorities are few
+  std::map<int, chain, std::greater<>> lists_;  // an empty one stays: priorities are few
   std::size_t size_ = 0;
 };
 

@@ -27,6 +27,7 @@
 #include "process/module_table.hpp"
 #include "process/remote_worker.hpp"
 #include "process/shared_page.hpp"
+#include "process/throw_trace.hpp"
 #include "sync/mutex.hpp"
 
 namespace cadre::process {
@@ -213,18 +214,22 @@ class server {
     answer_header answer{.kind = frame_kind::value};
     bool begun = false;
     bool watched = false;
-    try {
+    const auto name_size = static_cast<std::size_t>(request.name_size);
+    const std::string_view name{reinterpret_cast<const char*>(body.data()), name_size};
+    detail::throw_trace trace;
+    const auto work = [&] {
       const detail::call_descriptor& what = find(request);
       const memory_limit limit{request.max_memory};
       std::stop_token token;
       watched = what.takes_token;
       if (watched) token = stops_.begin(request.number);
-      decoder in{body};
+      decoder in{body.subspan(name_size)};
       what.run(in, out_, token, begun);
-    } catch (...) {
+    };
+    if (const std::exception_ptr thrown = detail::run_traced(work, trace)) {
       out_.clear();
       answer.kind = frame_kind::error;
-      encode_exception(out_, std::current_exception());
+      detail::encode_exception(out_, thrown, name, trace.frames());
     }
     if (watched) stops_.end();
     answer.begun = begun ? 1 : 0;
