@@ -140,8 +140,8 @@ class spawn_plan {
     variables.push_back(nullptr);
     char* arguments[] = {program_invocation_name, nullptr};
     pid_t pid = 0;
-    const int failed = ::posix_spawn(&pid, "/proc/self/exe", &files_, &attributes_, arguments,
-                                     variables.data());
+    const int failed =
+        ::posix_spawn(&pid, "/proc/self/exe", &files_, &attributes_, arguments, variables.data());
     if (failed == 0) return pid;
     throw broken_executor{"cadre cannot start worker processes: executing /proc/self/exe failed (" +
                           std::generic_category().message(failed) +
@@ -211,8 +211,8 @@ pid_t execute_again(role as, int boot) {
   const diversion how = find_diversion();
   std::string preload;
   if (how == diversion::preload) linked_into_program(&preload);
-  const std::string note = static_cast<char>(as) + std::to_string(spawn_plan::boot_fd) +
-                           static_cast<char>(how);
+  const std::string note =
+      static_cast<char>(as) + std::to_string(spawn_plan::boot_fd) + static_cast<char>(how);
   return spawn_plan{as, boot}.run(environment_with(note, preload));
 }
 

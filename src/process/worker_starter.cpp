@@ -364,8 +364,9 @@ void worker_starter::bury(const death_report& report) {
       return;
     }
   }
-  answer(report.id, 0, report.zygote_lost ? "the zygote was killed"
-                                          : how_it_ended(report) + " before it could begin",
+  answer(report.id, 0,
+         report.zygote_lost ? "the zygote was killed"
+                            : how_it_ended(report) + " before it could begin",
          report.zygote_lost);
 }
 
@@ -378,8 +379,7 @@ void worker_starter::lose(const std::shared_ptr<zygote_link>& zygote) {
     zygote_ = nullptr;
     for (const auto& [id, each] : workers_) {
       if (each.zygote != zygote) continue;
-      lost.push_back(
-          {.id = id, .pid = each.pid, .signal = SIGKILL, .zygote_lost = true});
+      lost.push_back({.id = id, .pid = each.pid, .signal = SIGKILL, .zygote_lost = true});
     }
   }
   for (const death_report& report : lost) bury(report);
@@ -404,6 +404,7 @@ void worker_starter::fork_worker(fork_order order) {
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::setpgid(0, 0);
+    forget_copied_output();
     if (zygote != nullptr) zygote->socket.close();
     fork_answers_.ours.close();
     wake_.close();
@@ -413,8 +414,7 @@ void worker_starter::fork_worker(fork_order order) {
   }
   if (pid < 0) return answer(order.request.id, 0, std::generic_category().message(errno));
   try {
-    unique_fd exited =
-        own_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)), "pidfd_open");
+    unique_fd exited = own_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)), "pidfd_open");
     const std::lock_guard lock{mutex_};
     const auto found = workers_.find(order.request.id);
     if (found != workers_.end()) found->second.exited = std::move(exited);

@@ -47,9 +47,7 @@ class zygote {
   }
 
   [[noreturn]] void run() {
-    send(packet_writer{}
-             .number(static_cast<std::uint64_t>(message::hello))
-             .number(start_protocol));
+    send(packet_writer{}.number(static_cast<std::uint64_t>(message::hello)).number(start_protocol));
     for (;;) {
       std::vector<pollfd> events{{control_.get(), POLLIN, 0}, {parent_fd_.get(), POLLIN, 0}};
       for (const child& c : children_) events.push_back({c.fd.get(), POLLIN, 0});
@@ -165,8 +163,6 @@ class zygote {
 
 }  // namespace
 
-void run_zygote(unique_fd control) noexcept {
-  zygote{std::move(control)}.run();
-}
+void run_zygote(unique_fd control) noexcept { zygote{std::move(control)}.run(); }
 
 }  // namespace cadre::process
