@@ -10,7 +10,9 @@
 #include <cadre/errors.hpp>
 
 #include <chrono>
+#include <cstring>
 #include <exception>
+#include <iterator>
 #include <mutex>
 #include <system_error>
 #include <utility>
@@ -42,10 +44,13 @@ constinit registry the_registry;
     ::pthread_atfork([] { registry_mutex.lock(); }, [] { registry_mutex.unlock(); },
                      [] { registry_mutex.unlock(); });
 
-std::string how_it_ended(const death_report& report) {
-  if (report.signal != 0) return "a signal ended it (" + std::to_string(report.signal) + ')';
-  if (!report.exit_code) return "it ended";
-  return "it exited with code " + std::to_string(*report.exit_code);
+std::string how_it_ended(int signal, std::optional<int> exit_code) {
+  if (signal != 0) {
+    const char* const name = ::sigabbrev_np(signal);
+    return "it was ended by SIG" + (name == nullptr ? std::to_string(signal) : name);
+  }
+  if (!exit_code) return "it ended";
+  return "it exited with code " + std::to_string(*exit_code);
 }
 
 [[noreturn]] void refuse(const std::string& why) {
@@ -144,7 +149,7 @@ std::shared_ptr<worker_starter::zygote_link> worker_starter::boot() {
            " s; do its static objects wait for something when they are initialised?");
   }
   refuse("the zygote (this program, executed again) ended before it was ready: " +
-         how_it_ended({.signal = end.signal, .exit_code = end.exit_code}) +
+         how_it_ended(end.signal, end.exit_code) +
          ". Is the program started in the usual way, not through ld.so or an emulator, and do its "
          "static objects initialise without its standard input?");
 }
@@ -364,25 +369,35 @@ void worker_starter::bury(const death_report& report) {
       return;
     }
   }
-  answer(report.id, 0,
-         report.zygote_lost ? "the zygote was killed"
-                            : how_it_ended(report) + " before it could begin",
-         report.zygote_lost);
+  answer(report.id, 0, how_it_ended(report.signal, report.exit_code) + " before it could begin");
 }
 
 void worker_starter::lose(const std::shared_ptr<zygote_link>& zygote) {
   // Its death kills its workers, before anybody can see it.
-  end_child(zygote->exited.get());
-  std::vector<death_report> lost;
+  const child_end end = end_child(zygote->exited.get());
+  std::vector<std::uint64_t> starting;
   {
     const std::lock_guard lock{mutex_};
     zygote_ = nullptr;
-    for (const auto& [id, each] : workers_) {
-      if (each.zygote != zygote) continue;
-      lost.push_back({.id = id, .pid = each.pid, .signal = SIGKILL, .zygote_lost = true});
+    for (auto each = workers_.begin(); each != workers_.end();) {
+      const auto next = std::next(each);
+      if (each->second.zygote == zygote && each->second.starting != nullptr) {
+        starting.push_back(each->first);
+      } else if (each->second.zygote == zygote) {
+        death_report report;
+        report.id = each->first;
+        report.pid = each->second.pid;
+        report.signal = SIGKILL;
+        report.zygote_lost = true;
+        deaths_.push_back({std::move(each->second), std::move(report)});
+        workers_.erase(each);
+      }
+      each = next;
     }
   }
-  for (const death_report& report : lost) bury(report);
+  for (const std::uint64_t id : starting) {
+    answer(id, 0, "the zygote died: " + how_it_ended(end.signal, end.exit_code), true);
+  }
 }
 
 void worker_starter::serve_forks() {
