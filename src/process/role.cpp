@@ -162,12 +162,12 @@ void find_role() noexcept {
   const char* const text = std::getenv(boot_variable);
   if (text == nullptr || ::getauxval(AT_SECURE) != 0) return;
   const std::optional<boot_note> note = parse(text);
+  ::unsetenv(boot_variable);
   if (!note || !is_ours(note->socket)) return;
   my_role = note->as;
   boot_socket = note->socket;
   diverted_by_preload = note->preloaded;
   ::fcntl(boot_socket, F_SETFD, FD_CLOEXEC);
-  ::unsetenv(boot_variable);
   if (diverted_by_preload) forget_preload();
   fill_standard_fds();
 }
@@ -192,6 +192,7 @@ diversion find_diversion() {
   }
   std::string library;
   const bool in_program = linked_into_program(&library);
+  // If it is still there, this process was started to be diverted, and was not.
   if (std::getenv(boot_variable) == nullptr) {
     if (start_hook_ran && !diverted_by_preload) return diversion::hook;
     if (init_was_called) return diversion::init;
