@@ -88,11 +88,11 @@ build g++ main_in_library -L. "$here_path" -Wl,--no-as-needed -lmain -lcadre &&
 AR=gcc-ar objects g++ gcc_lto -fPIC -flto
 build g++ lto -flto "$main" gcc_lto/libcadre.a && expect "g++ -flto" 0 . ./lto
 if command -v clang++-16 >/dev/null && command -v llvm-ar-16 >/dev/null &&
-  command -v ld.lld >/dev/null; then
+  command -v ld.lld-16 >/dev/null; then
   objects clang++-16 clang -fPIC
   build clang++-16 clang_pie "$main" clang/libcadre.a && expect "clang" 0 . ./clang_pie
   AR=llvm-ar-16 objects clang++-16 clang_lto -fPIC -flto=thin
-  build clang++-16 clang_lld -flto=thin -fuse-ld=lld -Wl,--icf=all "$main" clang_lto/libcadre.a &&
+  build clang++-16 clang_lld -flto=thin -fuse-ld=lld-16 -Wl,--icf=all "$main" clang_lto/libcadre.a &&
     expect "clang, lld, -flto=thin, --icf=all" 0 . ./clang_lld
 fi
 
