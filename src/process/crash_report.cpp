@@ -101,7 +101,8 @@ void on_crash(int signal, siginfo_t* info, void* context) {
   const auto* which = std::find(crash_signals.begin(), crash_signals.end(), signal);
   ::sigaction(signal, &previous_actions[static_cast<std::size_t>(which - crash_signals.begin())],
               nullptr);
-  // dies here: the survivor sees this page complete and the signal; test fault.worker_crashes
+  // dies here: the survivor sees this page complete and the signal; test
+  // fault.process_start_fault.worker_crashes_and_says_where
   // A fault happens again on return. A signal that was sent does not.
   if (info->si_code <= 0) ::syscall(SYS_tgkill, ::getpid(), ::gettid(), signal);
 }

@@ -136,6 +136,7 @@ class spawn_plan {
 
   pid_t run(const std::vector<std::string>& environment) const {
     std::vector<char*> variables;
+    variables.reserve(environment.size() + 1);
     for (const std::string& text : environment) variables.push_back(const_cast<char*>(text.data()));
     variables.push_back(nullptr);
     char* arguments[] = {program_invocation_name, nullptr};

@@ -83,7 +83,8 @@ void become_worker(const start_request& request, std::vector<unique_fd> fds, uni
     end_process(EXIT_FAILURE);
   }
   control.close();
-  // dies here: the survivor sees `died`; test fault.worker_killed
+  // dies here: the survivor sees `died`; test
+  // unit.method/start_by.reports_a_signal_that_ended_it
   end_process(entry(request.argument, entry_fds));
 }
 

@@ -200,25 +200,26 @@ bool worker_starter::try_start(start_request& request, std::span<const int> fds,
   const auto crash = std::make_shared<crash_page>();
   std::vector<int> all_fds{crash->fd()};
   all_fds.insert(all_fds.end(), fds.begin(), fds.end());
+  packet_writer order;
   {
     const std::lock_guard lock{mutex_};
     request.id = ++last_id_;
-    workers_.emplace(request.id,
-                     worker{std::move(caller.on_death), crash, &caller, zygote, unique_fd{}, 0});
-    if (forks) fork_orders_.push_back({request, all_fds});
-  }
-  if (forks) {
-    wake();
-  } else {
-    packet_writer order;
     order.number(static_cast<std::uint64_t>(message::start));
     write(order, request);
-    try {
+    if (forks) fork_orders_.push_back({request, all_fds});  // void without the worker
+    workers_.emplace(request.id,
+                     worker{std::move(caller.on_death), crash, &caller, zygote, unique_fd{}, 0});
+  }
+  // From here on the reaper knows the caller, who must wait for its answer.
+  try {
+    if (forks) {
+      wake();
+    } else {
       // If the zygote is gone, the reaper will notice, and answer.
       send_packet(zygote->socket.get(), order.bytes(), all_fds);
-    } catch (const std::system_error& e) {
-      answer(request.id, 0, e.what());
     }
+  } catch (const std::system_error& e) {
+    answer(request.id, 0, e.what());
   }
   await(request.id, caller);
   crash->close_fd();
@@ -276,11 +277,15 @@ void worker_starter::kill(std::uint64_t id, int signal) {
     if (found->second.exited) send_signal(found->second.exited.get(), signal);
   }
   if (zygote == nullptr) return;
-  send_packet(zygote->socket.get(), packet_writer{}
-                                        .number(static_cast<std::uint64_t>(message::kill))
-                                        .number(id)
-                                        .number(static_cast<std::uint64_t>(signal))
-                                        .bytes());
+  try {
+    send_packet(zygote->socket.get(), packet_writer{}
+                                          .number(static_cast<std::uint64_t>(message::kill))
+                                          .number(id)
+                                          .number(static_cast<std::uint64_t>(signal))
+                                          .bytes());
+  } catch (const std::system_error&) {
+    // The zygote is gone, and the worker with it.
+  }
 }
 
 void worker_starter::reap_until_finished() {
@@ -406,10 +411,10 @@ void worker_starter::serve_forks() {
     const std::lock_guard lock{mutex_};
     orders.swap(fork_orders_);
   }
-  for (fork_order& order : orders) fork_worker(std::move(order));
+  for (const fork_order& order : orders) fork_worker(order);
 }
 
-void worker_starter::fork_worker(fork_order order) {
+void worker_starter::fork_worker(const fork_order& order) {
   std::shared_ptr<zygote_link> zygote;
   {
     const std::lock_guard lock{mutex_};
@@ -424,6 +429,7 @@ void worker_starter::fork_worker(fork_order order) {
     fork_answers_.ours.close();
     wake_.close();
     std::vector<unique_fd> fds;
+    fds.reserve(order.fds.size());
     for (const int fd : order.fds) fds.emplace_back(fd);
     become_worker(order.request, std::move(fds), std::move(fork_answers_.theirs), owner_);
   }
@@ -432,8 +438,11 @@ void worker_starter::fork_worker(fork_order order) {
     unique_fd exited = own_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)), "pidfd_open");
     const std::lock_guard lock{mutex_};
     const auto found = workers_.find(order.request.id);
-    if (found != workers_.end()) found->second.exited = std::move(exited);
-    if (exited) end_child(exited.get());
+    if (found == workers_.end()) {
+      end_child(exited.get());  // its caller waits no longer
+    } else {
+      found->second.exited = std::move(exited);
+    }
   } catch (const std::system_error& e) {
     ::kill(pid, SIGKILL);
     answer(order.request.id, 0, e.what());

@@ -138,7 +138,7 @@ class worker_starter {
   void lose(const std::shared_ptr<zygote_link>& zygote);
   void bury(const death_report& report);
   void serve_forks();
-  void fork_worker(fork_order order);
+  void fork_worker(const fork_order& order);
   void reap_forked(std::uint64_t id);
   void tell_deaths();
   void end_all() noexcept;

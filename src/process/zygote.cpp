@@ -114,7 +114,8 @@ class zygote {
     const pid_t pid = ::fork();
     if (pid < 0) throw std::system_error{errno, std::generic_category(), "fork"};
     if (pid > 0) return pid;
-    // dies here: the survivor sees `died` instead of `started`; test fault.worker_dies_early
+    // dies here: the survivor sees `died` instead of `started`; test
+    // unit.sandbox.that_kills_the_worker_at_once_is_reported
     children_.clear();
     parent_fd_.close();
     ::sigaction(SIGCHLD, &users_sigchld_, nullptr);
@@ -138,7 +139,8 @@ class zygote {
     int status = 0;
     rusage used{};
     while (::wait4(ended.pid, &status, 0, &used) < 0 && errno == EINTR) continue;
-    // dies here: the survivor sees the zygote's own end; test fault.zygote_killed
+    // dies here: the survivor sees the zygote's own end; test
+    // fault.process_start_fault.zygote_killed_is_reported_for_each_worker
     send(packet_writer{}
              .number(static_cast<std::uint64_t>(message::died))
              .number(ended.id)
