@@ -4,10 +4,15 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <thread>
 
 #include "ipc/event.hpp"
 #include "ipc/packet_socket.hpp"
@@ -116,28 +121,29 @@ TEST(poller, a_wait_ends_at_its_deadline_and_not_before) {
 }
 
 TEST(poller, a_signal_does_not_end_a_wait) {
-  struct sigaction nothing {};
-  nothing.sa_handler = [](int) {};
+  static std::atomic<int> signals{0};
+  struct sigaction count {};
+  count.sa_handler = [](int) { ++signals; };
   struct sigaction before {};
-  ::sigaction(SIGUSR1, &nothing, &before);
+  ::sigaction(SIGUSR1, &count, &before);
   const event bell;
   poller p;
   p.add(bell.fd(), 7, poller::trigger::edge);
-  std::size_t count = 99;
-  pthread_t waiting{};
-  test::other_thread waiter{[&] {
-    waiting = ::pthread_self();
-    poller::ready found;
-    count = p.wait({&found, 1}, now() + long_time);
+  poller::ready found;
+
+  const auto await_asleep = [tid = ::gettid()] {
+    while (!test::is_asleep(tid)) std::this_thread::yield();
+  };
+  std::jthread other{[&, waiting = ::pthread_self()] {
+    await_asleep();
+    ::pthread_kill(waiting, SIGUSR1);
+    while (signals.load() == 0) std::this_thread::yield();
+    await_asleep();
+    bell.ring();
   }};
 
-  waiter.await_asleep();
-  ::pthread_kill(waiting, SIGUSR1);
-  waiter.await_asleep();
-  bell.ring();
-  waiter.join();
-
-  EXPECT_EQ(count, 1U);
+  EXPECT_EQ(p.wait({&found, 1}, now() + long_time), 1U);
+  EXPECT_EQ(signals.load(), 1);
   ::sigaction(SIGUSR1, &before, nullptr);
 }
 
