@@ -96,8 +96,8 @@ void receive(End& end, std::size_t count) {
 // A lost wake-up is a deadlock, which the explorer reports.
 const options with_spurious_wakes{.preemptions = 4, .spurious = true};
 
-// Red when S1 comes after S2, when S0 comes after S2, when a wait after a spurious wake keeps its
-// number, when P3 rings without changing the bell, and when it notes the number before it read it.
+// Red when S2 comes before S1, or S0 after S1; when a wait after a spurious wake keeps its number;
+// and when P3 rings without changing the bell.
 TEST(channel_model, the_worker_misses_no_bytes) {
   EXPECT_TRUE(holds(with_spurious_wakes, [] {
     both_sides c;
@@ -131,7 +131,7 @@ TEST(channel_model, the_worker_may_wait_for_more_than_the_first_bytes) {
   }));
 }
 
-// Red when consume() does not wake, or wakes those only who wait for bytes.
+// Red when consume() wakes nobody, or only who waits for bytes.
 TEST(channel_model, the_worker_misses_no_room) {
   EXPECT_TRUE(holds(with_spurious_wakes, [] {
     both_sides c;
@@ -148,8 +148,7 @@ TEST(channel_model, the_worker_misses_no_room) {
   }));
 }
 
-// Red when S1 comes after S2, when the worker notes the number before it read it, and when arm()
-// keeps its number.
+// Red when S2 comes before S1, P2 before P1, or arm() keeps its number.
 TEST(channel_model, the_parent_misses_no_bytes) {
   EXPECT_TRUE(holds(with_spurious_wakes, [] {
     both_sides c;
@@ -283,7 +282,6 @@ TEST(channel_model, a_sleeper_survives_the_death_of_its_waker) {
   }));
 }
 
-// Red when a waker waits for an answer of whom it rings for.
 TEST(channel_model, a_waker_survives_the_death_of_the_sleeper) {
   const options sleeper_is_killed{.preemptions = 3, .victim = 1};
   EXPECT_TRUE(holds_if_killed(sleeper_is_killed, [] {

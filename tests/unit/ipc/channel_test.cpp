@@ -246,6 +246,22 @@ TEST(channel_rings, a_sleep_is_rung_for_once) {
   }
 }
 
+TEST(channel_rings, who_has_waited_is_not_rung_any_more) {
+  both_ends ends{ring_size};
+  const auto now = std::chrono::steady_clock::now();
+  EXPECT_FALSE(ends.worker.wait({.bytes = 1}, now));
+  EXPECT_FALSE(ends.parent.wait({.bytes = 1}, now));
+  const std::uint32_t bell = words_of(ends.parent.mine.memory).bell.load();
+
+  ends.parent.end->write_some(numbered(1));
+  ends.parent.end->publish();
+  ends.worker.end.write_some(numbered(1));
+  ends.worker.end.publish();
+
+  EXPECT_EQ(words_of(ends.parent.mine.memory).bell.load(), bell);
+  EXPECT_EQ(rings_of_parent(ends), 0U);
+}
+
 TEST(channel_rings, who_waits_for_bytes_is_not_rung_for_room) {
   both_ends ends{ring_size};
   ends.parent.end->write_some(numbered(10));
