@@ -100,7 +100,7 @@ class CADRE_API codec_error : public error {
 /// A place in the code of a process: an address in a file of code. The file is the path of a shared
 /// object; empty is the program itself.
 struct stack_frame {
-  std::string file;
+  std::string file = {};
   std::uint64_t address = 0;
 };
 
@@ -151,11 +151,11 @@ struct worker_death {
   int pid = 0;
   int signal = 0;  ///< the signal that ended it; 0: it exited, with exit_code
   int exit_code = 0;
-  std::string call;                 ///< the name of the call that it ran, if that has one
+  std::string call = {};            ///< the name of the call that it ran, if that has one
   std::uint64_t fault_address = 0;  ///< of a SIGSEGV or SIGBUS
-  std::string backtrace;            ///< of a crash: one line per frame
+  std::string backtrace = {};       ///< of a crash: one line per frame
   std::uint64_t peak_memory = 0;    ///< in bytes; 0: unknown
-  std::string hint;                 ///< what the pool can tell about the cause
+  std::string hint = {};            ///< what the pool can tell about the cause
 };
 
 /// The worker process that ran this call has died. The pool has replaced it; other calls are not

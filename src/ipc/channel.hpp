@@ -4,7 +4,7 @@
 //
 //     parent.write_some(request);                 while (worker.wait({.bytes = 1})) {
 //     parent.publish();                             size = worker.read_some(buffer, sizeof buffer);
-//     if (parent.arm({.bytes = 1})) sleep_in_the_poller();
+//     if (parent.arm({.bytes = 1}) == arming::armed) sleep_in_the_poller();
 //
 // Each side has a region that only it can write (side, below, and the ring of what it sends), and
 // sees the other's read-only. There is no lock, so that none can be left behind by a death.
@@ -90,6 +90,12 @@ struct wish {
   std::size_t room = 0;   // that can be written
 };
 
+enum class arming {
+  armed,    // sleep: a ring will come
+  granted,  // do not sleep: what was wished for is there
+  poisoned  // for good: replace the worker; there will be nothing to wait for
+};
+
 /// `Bell`: wakes the other side, by ring().
 template <typename Bell>
 class channel_end {
@@ -147,15 +153,15 @@ class channel_end {
     return (w.bytes != 0 && readable() >= w.bytes) || (w.room != 0 && writable() >= w.room);
   }
 
-  /// Steps S1 and S2: asks for a ring when the wish may be granted. False if it is granted already;
-  /// nothing is asked then. A poisoned channel never has anything to do: true.
-  bool arm(wish w) noexcept {
+  /// Steps S1 and S2: asks for a ring when the wish may be granted, unless it is already.
+  arming arm(wish w) noexcept {
     sleep_number_ += sleep_step;
     // seq_cst: step S1; pairs with P2 in wake().
     sleep_.store(sleep_number_ | bits_of(w), std::memory_order_seq_cst);
-    if (!granted(w)) return true;
+    const bool there = granted(w);
+    if (!there && !poisoned()) return arming::armed;
     disarm();
-    return false;
+    return there ? arming::granted : arming::poisoned;
   }
 
   /// After a sleep. Rings may still come, of a waker that was slow.
@@ -206,9 +212,8 @@ class futex_bell {
   sync::atomic<std::uint32_t>* word_;
 };
 
-/// In the parent. It sleeps in a poller that watches the event which the worker rings:
-///
-///     while (!everybody.arm(...)) serve();  poller.wait(...);  everybody.disarm();  serve();
+/// In the parent. To sleep, it waits in a poller that watches, by its edges, the event which the
+/// worker rings.
 class parent_end : public channel_end<futex_bell> {
  public:
   parent_end(own_half own, peer_half peer) noexcept
@@ -231,8 +236,8 @@ class basic_worker_end : public channel_end<Event> {
     for (bool in_time = true; in_time;) {
       // relaxed: step S0; the store of S1 is a release, which it does not pass.
       const std::uint32_t seen = peer_bell_.load(std::memory_order_relaxed);
-      if (!this->arm(w)) return true;
-      if (this->poisoned()) return false;
+      const arming now = this->arm(w);
+      if (now != arming::armed) return now == arming::granted;
       in_time = sync::futex_wait_shared(peer_bell_, seen, deadline);
       this->disarm();
       if (over()) return !this->poisoned();

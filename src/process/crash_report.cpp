@@ -89,8 +89,7 @@ void write_record(record& to, int signal, const siginfo_t& info, const void* con
     frame& next = to.frames[to.frame_count++];
     next = {address, no_module};
     if (::_dl_find_object(reinterpret_cast<void*>(address), &found) != 0) continue;
-    next = {address - found.dlfo_link_map->l_addr,
-            module_index(to, found.dlfo_link_map->l_name)};
+    next = {address - found.dlfo_link_map->l_addr, module_index(to, found.dlfo_link_map->l_name)};
   }
   to.state = complete;
 }
@@ -102,7 +101,8 @@ void on_crash(int signal, siginfo_t* info, void* context) {
   const auto* which = std::find(crash_signals.begin(), crash_signals.end(), signal);
   ::sigaction(signal, &previous_actions[static_cast<std::size_t>(which - crash_signals.begin())],
               nullptr);
-  // dies here: the survivor sees this page complete and the signal; test fault.worker_crashes
+  // dies here: the survivor sees this page complete and the signal; test
+  // fault.process_start_fault.worker_crashes_and_says_where
   // A fault happens again on return. A signal that was sent does not.
   if (info->si_code <= 0) ::syscall(SYS_tgkill, ::getpid(), ::gettid(), signal);
 }
@@ -172,8 +172,8 @@ void record_crashes(int fd) {
   stack_t present{};
   ::sigaltstack(nullptr, &present);
   if ((present.ss_flags & SS_DISABLE) != 0) {
-    void* stack = ::mmap(nullptr, stack_size, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* stack =
+        ::mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack == MAP_FAILED) throw std::system_error{errno, std::generic_category(), "mmap"};
     const stack_t mine{.ss_sp = stack, .ss_flags = 0, .ss_size = stack_size};
     ::sigaltstack(&mine, nullptr);

@@ -26,8 +26,8 @@ struct crash_frame {
 
 struct crash_info {
   int signal = 0;
-  int code = 0;               // si_code
-  std::uint64_t address = 0;  // si_addr: where the access or the instruction was
+  int code = 0;                     // si_code
+  std::uint64_t address = 0;        // si_addr: where the access or the instruction was
   std::vector<crash_frame> frames;  // innermost first
 
   /// One line per frame: "#0 parse(char const*)+0x1f (/usr/bin/prog+0x4a1f)". Reads the symbol

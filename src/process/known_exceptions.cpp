@@ -172,15 +172,16 @@ std::span<const exception_type> table_of(type_list<E...>) noexcept {
   return table;
 }
 
-using known_types = type_list<
-    std::exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast, std::bad_any_cast,
-    std::bad_typeid, std::bad_exception, std::bad_function_call, std::bad_optional_access,
-    std::bad_variant_access, std::bad_weak_ptr, std::logic_error, std::invalid_argument,
-    std::domain_error, std::length_error, std::out_of_range, std::runtime_error, std::range_error,
-    std::overflow_error, std::underflow_error, std::system_error, std::ios_base::failure,
-    std::filesystem::filesystem_error, std::future_error, error, cancelled_error,
-    invalid_state_error, timeout_error, broken_promise, shutdown_error, broken_executor, queue_full,
-    deadlock_error, codec_error, remote_error, worker_died>;
+using known_types =
+    type_list<std::exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast,
+              std::bad_any_cast, std::bad_typeid, std::bad_exception, std::bad_function_call,
+              std::bad_optional_access, std::bad_variant_access, std::bad_weak_ptr,
+              std::logic_error, std::invalid_argument, std::domain_error, std::length_error,
+              std::out_of_range, std::runtime_error, std::range_error, std::overflow_error,
+              std::underflow_error, std::system_error, std::ios_base::failure,
+              std::filesystem::filesystem_error, std::future_error, error, cancelled_error,
+              invalid_state_error, timeout_error, broken_promise, shutdown_error, broken_executor,
+              queue_full, deadlock_error, codec_error, remote_error, worker_died>;
 
 }  // namespace
 

@@ -48,7 +48,9 @@ std::string hexadecimal(std::span<const unsigned char> bytes) {
 
 /// The build-id among the notes of one segment, or nothing. Source: elf(5), gABI "Note Section".
 std::string build_id(std::span<const unsigned char> notes, std::size_t alignment) {
-  const auto padded = [&](std::size_t size) { return (size + alignment - 1) / alignment * alignment; };
+  const auto padded = [&](std::size_t size) {
+    return (size + alignment - 1) / alignment * alignment;
+  };
   ElfW(Nhdr) note;
   while (notes.size() >= sizeof note) {
     std::memcpy(&note, notes.data(), sizeof note);
@@ -66,7 +68,7 @@ std::string build_id(std::span<const unsigned char> notes, std::size_t alignment
 }
 
 std::string identity_of(const dl_phdr_info& module, bool is_program) {
-  for (const ElfW(Phdr)& segment : segments(module)) {
+  for (const ElfW(Phdr) & segment : segments(module)) {
     if (segment.p_type != PT_NOTE) continue;
     const auto* notes = reinterpret_cast<const unsigned char*>(module.dlpi_addr + segment.p_vaddr);
     const std::string id = build_id({notes, segment.p_memsz}, segment.p_align < 8 ? 4 : 8);
@@ -86,7 +88,7 @@ module_description description_of(const dl_phdr_info& module, bool is_program) {
 std::pair<std::uintptr_t, std::uintptr_t> extent(const dl_phdr_info& module) {
   std::uintptr_t begin = UINTPTR_MAX;
   std::uintptr_t end = 0;
-  for (const ElfW(Phdr)& segment : segments(module)) {
+  for (const ElfW(Phdr) & segment : segments(module)) {
     if (segment.p_type != PT_LOAD) continue;
     begin = std::min(begin, module.dlpi_addr + segment.p_vaddr);
     end = std::max(end, module.dlpi_addr + segment.p_vaddr + segment.p_memsz);
@@ -146,7 +148,7 @@ bool is_in_segment(std::uintptr_t base, std::uint64_t offset, std::size_t size, 
   bool inside = false;
   for_each_module([&](const dl_phdr_info& module, bool) {
     if (module.dlpi_addr != base) return false;
-    for (const ElfW(Phdr)& segment : segments(module)) {
+    for (const ElfW(Phdr) & segment : segments(module)) {
       if (segment.p_type != PT_LOAD || (segment.p_flags & flags) != flags) continue;
       if (offset < segment.p_vaddr || offset - segment.p_vaddr > segment.p_memsz) continue;
       inside = inside || size <= segment.p_memsz - (offset - segment.p_vaddr);

@@ -65,7 +65,7 @@ class module_table {
   void refresh();
 
   std::uintptr_t program_base_ = 0, program_begin_ = 0, program_end_ = 0;  // constant
-  mutable sync::mutex mutex_;  // guards what follows
+  mutable sync::mutex mutex_;                                              // guards what follows
   std::vector<module_description> known_;
   std::vector<mapped> mapped_;
   std::uint64_t generation_ = 0;  // of the list of loaded modules that mapped_ shows

@@ -136,12 +136,13 @@ class spawn_plan {
 
   pid_t run(const std::vector<std::string>& environment) const {
     std::vector<char*> variables;
+    variables.reserve(environment.size() + 1);
     for (const std::string& text : environment) variables.push_back(const_cast<char*>(text.data()));
     variables.push_back(nullptr);
     char* arguments[] = {program_invocation_name, nullptr};
     pid_t pid = 0;
-    const int failed = ::posix_spawn(&pid, "/proc/self/exe", &files_, &attributes_, arguments,
-                                     variables.data());
+    const int failed =
+        ::posix_spawn(&pid, "/proc/self/exe", &files_, &attributes_, arguments, variables.data());
     if (failed == 0) return pid;
     throw broken_executor{"cadre cannot start worker processes: executing /proc/self/exe failed (" +
                           std::generic_category().message(failed) +
@@ -162,12 +163,12 @@ void find_role() noexcept {
   const char* const text = std::getenv(boot_variable);
   if (text == nullptr || ::getauxval(AT_SECURE) != 0) return;
   const std::optional<boot_note> note = parse(text);
+  ::unsetenv(boot_variable);
   if (!note || !is_ours(note->socket)) return;
   my_role = note->as;
   boot_socket = note->socket;
   diverted_by_preload = note->preloaded;
   ::fcntl(boot_socket, F_SETFD, FD_CLOEXEC);
-  ::unsetenv(boot_variable);
   if (diverted_by_preload) forget_preload();
   fill_standard_fds();
 }
@@ -192,6 +193,7 @@ diversion find_diversion() {
   }
   std::string library;
   const bool in_program = linked_into_program(&library);
+  // If it is still there, this process was started to be diverted, and was not.
   if (std::getenv(boot_variable) == nullptr) {
     if (start_hook_ran && !diverted_by_preload) return diversion::hook;
     if (init_was_called) return diversion::init;
@@ -211,8 +213,8 @@ pid_t execute_again(role as, int boot) {
   const diversion how = find_diversion();
   std::string preload;
   if (how == diversion::preload) linked_into_program(&preload);
-  const std::string note = static_cast<char>(as) + std::to_string(spawn_plan::boot_fd) +
-                           static_cast<char>(how);
+  const std::string note =
+      static_cast<char>(as) + std::to_string(spawn_plan::boot_fd) + static_cast<char>(how);
   return spawn_plan{as, boot}.run(environment_with(note, preload));
 }
 

@@ -4,6 +4,13 @@
 
 #include <dlfcn.h>
 
+// Clang's -fsanitize=function would check functions that were compiled without it.
+#ifdef __clang__
+#define NO_FUNCTION_CHECK __attribute__((no_sanitize("function")))
+#else
+#define NO_FUNCTION_CHECK
+#endif
+
 namespace cadre::process {
 
 constinit bool start_hook_ran = false;
@@ -15,11 +22,7 @@ using start_function = int(main_function*, int, char**, void (*)(), void (*)(), 
 
 constinit main_function* users_main = nullptr;
 
-// Clang's -fsanitize=function would want the type of a function compiled without it.
-#ifdef __clang__
-[[clang::no_sanitize("function")]]
-#endif
-int wrapped_main(int argc, char** argv, char** environment) {
+NO_FUNCTION_CHECK int wrapped_main(int argc, char** argv, char** environment) {
   if (serve_role != nullptr) serve_role();
   return users_main(argc, argv, environment);
 }
@@ -29,12 +32,9 @@ int wrapped_main(int argc, char** argv, char** environment) {
 
 // Weak: in a program linked with -static, libc.a brings its own, which wins; cadre::init() takes
 // the hook's place there.
-#ifdef __clang__
-[[clang::no_sanitize("function")]]
-#endif
-extern "C" __attribute__((weak, visibility("default"))) int
-__libc_start_main(cadre::process::main_function* main, int argc, char** argv, void (*init)(),
-                  void (*fini)(), void (*rtld_fini)(), void* stack_end) {
+extern "C" NO_FUNCTION_CHECK __attribute__((weak, visibility("default"))) int __libc_start_main(
+    cadre::process::main_function* main, int argc, char** argv, void (*init)(), void (*fini)(),
+    void (*rtld_fini)(), void* stack_end) {
   using namespace cadre::process;
   start_hook_ran = true;
   users_main = main;

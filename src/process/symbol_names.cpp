@@ -92,7 +92,7 @@ std::string symbol_at(const std::string& path, std::uint64_t offset) {
   const auto section = [&](std::uint64_t index) {
     return file.at<ElfW(Shdr)>(header->e_shoff + index * sizeof(ElfW(Shdr)));
   };
-  for (const unsigned kind : {SHT_SYMTAB, SHT_DYNSYM}) {
+  for (const unsigned kind : {unsigned{SHT_SYMTAB}, unsigned{SHT_DYNSYM}}) {
     for (unsigned i = 0; i < header->e_shnum; ++i) {
       const auto table = section(i);
       if (!table || table->sh_type != kind) continue;

@@ -2,6 +2,7 @@
 #include "process/worker_process.hpp"
 
 #include <signal.h>
+#include <stdio_ext.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -18,6 +19,12 @@
 extern "C" [[gnu::weak]] void __gcov_dump();
 
 namespace cadre::process {
+namespace {
+
+// Of a worker forked from a program that may have written to files and not flushed them.
+constinit bool output_is_copied = false;
+
+}  // namespace
 
 void write(packet_writer& to, const start_request& request) {
   to.number(request.id);
@@ -76,7 +83,8 @@ void become_worker(const start_request& request, std::vector<unique_fd> fds, uni
     end_process(EXIT_FAILURE);
   }
   control.close();
-  // dies here: the survivor sees `died`; test fault.worker_killed
+  // dies here: the survivor sees `died`; test
+  // unit.method/start_by.reports_a_signal_that_ended_it
   end_process(entry(request.argument, entry_fds));
 }
 
@@ -96,7 +104,12 @@ void run_executed_worker(unique_fd boot) noexcept {
 void flush_output() noexcept {
   std::cout.flush();
   std::clog.flush();
-  std::fflush(nullptr);
+  std::fflush(output_is_copied ? stdout : nullptr);
+}
+
+void forget_copied_output() noexcept {
+  output_is_copied = true;
+  ::__fpurge(stdout);
 }
 
 void end_process(int exit_code) noexcept {

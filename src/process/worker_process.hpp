@@ -40,6 +40,8 @@ start_request read_start_request(packet_reader& from);
 
 /// What is buffered would be printed again by every forked worker.
 void flush_output() noexcept;
+/// For start_method::fork, where it is the program's to print.
+void forget_copied_output() noexcept;
 
 /// Ends a zygote or worker: what was printed appears; static objects are not destroyed.
 [[noreturn]] void end_process(int exit_code) noexcept;

@@ -5,10 +5,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
+#include <span>
 #include <stdexcept>
 #include <system_error>
 
@@ -51,7 +52,8 @@ std::optional<int> read_optional_int(packet_reader& from) {
 std::vector<int> read_ints(packet_reader& from) {
   packet_reader values{from.blob()};
   std::vector<int> all(values.rest().size() / sizeof(int));
-  std::memcpy(all.data(), values.rest().data(), all.size() * sizeof(int));
+  const auto bytes = values.rest().first(all.size() * sizeof(int));
+  std::copy(bytes.begin(), bytes.end(), std::as_writable_bytes(std::span{all}).begin());
   return all;
 }
 

@@ -22,7 +22,7 @@ enum class start_method : std::uint8_t {
 
 /// What a worker cannot take back. Applied last, right before its entry runs.
 struct sandbox_spec {
-  bool no_new_privileges = false;       // implied by the other two
+  bool no_new_privileges = false;        // implied by the other two
   std::vector<int> denied_system_calls;  // each then fails with EPERM
   bool restrict_files = false;           // Landlock: only these, and what is open already
   std::vector<std::string> readable_paths;

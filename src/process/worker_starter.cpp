@@ -10,7 +10,9 @@
 #include <cadre/errors.hpp>
 
 #include <chrono>
+#include <cstring>
 #include <exception>
+#include <iterator>
 #include <mutex>
 #include <system_error>
 #include <utility>
@@ -42,10 +44,13 @@ constinit registry the_registry;
     ::pthread_atfork([] { registry_mutex.lock(); }, [] { registry_mutex.unlock(); },
                      [] { registry_mutex.unlock(); });
 
-std::string how_it_ended(const death_report& report) {
-  if (report.signal != 0) return "a signal ended it (" + std::to_string(report.signal) + ')';
-  if (!report.exit_code) return "it ended";
-  return "it exited with code " + std::to_string(*report.exit_code);
+std::string how_it_ended(int signal, std::optional<int> exit_code) {
+  if (signal != 0) {
+    const char* const name = ::sigabbrev_np(signal);
+    return "it was ended by SIG" + (name == nullptr ? std::to_string(signal) : name);
+  }
+  if (!exit_code) return "it ended";
+  return "it exited with code " + std::to_string(*exit_code);
 }
 
 [[noreturn]] void refuse(const std::string& why) {
@@ -144,7 +149,7 @@ std::shared_ptr<worker_starter::zygote_link> worker_starter::boot() {
            " s; do its static objects wait for something when they are initialised?");
   }
   refuse("the zygote (this program, executed again) ended before it was ready: " +
-         how_it_ended({.signal = end.signal, .exit_code = end.exit_code}) +
+         how_it_ended(end.signal, end.exit_code) +
          ". Is the program started in the usual way, not through ld.so or an emulator, and do its "
          "static objects initialise without its standard input?");
 }
@@ -195,25 +200,26 @@ bool worker_starter::try_start(start_request& request, std::span<const int> fds,
   const auto crash = std::make_shared<crash_page>();
   std::vector<int> all_fds{crash->fd()};
   all_fds.insert(all_fds.end(), fds.begin(), fds.end());
+  packet_writer order;
   {
     const std::lock_guard lock{mutex_};
     request.id = ++last_id_;
-    workers_.emplace(request.id,
-                     worker{std::move(caller.on_death), crash, &caller, zygote, unique_fd{}, 0});
-    if (forks) fork_orders_.push_back({request, all_fds});
-  }
-  if (forks) {
-    wake();
-  } else {
-    packet_writer order;
     order.number(static_cast<std::uint64_t>(message::start));
     write(order, request);
-    try {
+    if (forks) fork_orders_.push_back({request, all_fds});  // void without the worker
+    workers_.emplace(request.id,
+                     worker{std::move(caller.on_death), crash, &caller, zygote, unique_fd{}, 0});
+  }
+  // From here on the reaper knows the caller, who must wait for its answer.
+  try {
+    if (forks) {
+      wake();
+    } else {
       // If the zygote is gone, the reaper will notice, and answer.
       send_packet(zygote->socket.get(), order.bytes(), all_fds);
-    } catch (const std::system_error& e) {
-      answer(request.id, 0, e.what());
     }
+  } catch (const std::system_error& e) {
+    answer(request.id, 0, e.what());
   }
   await(request.id, caller);
   crash->close_fd();
@@ -271,11 +277,15 @@ void worker_starter::kill(std::uint64_t id, int signal) {
     if (found->second.exited) send_signal(found->second.exited.get(), signal);
   }
   if (zygote == nullptr) return;
-  send_packet(zygote->socket.get(), packet_writer{}
-                                        .number(static_cast<std::uint64_t>(message::kill))
-                                        .number(id)
-                                        .number(static_cast<std::uint64_t>(signal))
-                                        .bytes());
+  try {
+    send_packet(zygote->socket.get(), packet_writer{}
+                                          .number(static_cast<std::uint64_t>(message::kill))
+                                          .number(id)
+                                          .number(static_cast<std::uint64_t>(signal))
+                                          .bytes());
+  } catch (const std::system_error&) {
+    // The zygote is gone, and the worker with it.
+  }
 }
 
 void worker_starter::reap_until_finished() {
@@ -364,25 +374,35 @@ void worker_starter::bury(const death_report& report) {
       return;
     }
   }
-  answer(report.id, 0, report.zygote_lost ? "the zygote was killed"
-                                          : how_it_ended(report) + " before it could begin",
-         report.zygote_lost);
+  answer(report.id, 0, how_it_ended(report.signal, report.exit_code) + " before it could begin");
 }
 
 void worker_starter::lose(const std::shared_ptr<zygote_link>& zygote) {
   // Its death kills its workers, before anybody can see it.
-  end_child(zygote->exited.get());
-  std::vector<death_report> lost;
+  const child_end end = end_child(zygote->exited.get());
+  std::vector<std::uint64_t> starting;
   {
     const std::lock_guard lock{mutex_};
     zygote_ = nullptr;
-    for (const auto& [id, each] : workers_) {
-      if (each.zygote != zygote) continue;
-      lost.push_back(
-          {.id = id, .pid = each.pid, .signal = SIGKILL, .zygote_lost = true});
+    for (auto each = workers_.begin(); each != workers_.end();) {
+      const auto next = std::next(each);
+      if (each->second.zygote == zygote && each->second.starting != nullptr) {
+        starting.push_back(each->first);
+      } else if (each->second.zygote == zygote) {
+        death_report report;
+        report.id = each->first;
+        report.pid = each->second.pid;
+        report.signal = SIGKILL;
+        report.zygote_lost = true;
+        deaths_.push_back({std::move(each->second), std::move(report)});
+        workers_.erase(each);
+      }
+      each = next;
     }
   }
-  for (const death_report& report : lost) bury(report);
+  for (const std::uint64_t id : starting) {
+    answer(id, 0, "the zygote died: " + how_it_ended(end.signal, end.exit_code), true);
+  }
 }
 
 void worker_starter::serve_forks() {
@@ -391,10 +411,10 @@ void worker_starter::serve_forks() {
     const std::lock_guard lock{mutex_};
     orders.swap(fork_orders_);
   }
-  for (fork_order& order : orders) fork_worker(std::move(order));
+  for (const fork_order& order : orders) fork_worker(order);
 }
 
-void worker_starter::fork_worker(fork_order order) {
+void worker_starter::fork_worker(const fork_order& order) {
   std::shared_ptr<zygote_link> zygote;
   {
     const std::lock_guard lock{mutex_};
@@ -404,21 +424,25 @@ void worker_starter::fork_worker(fork_order order) {
   const pid_t pid = ::fork();
   if (pid == 0) {
     ::setpgid(0, 0);
+    forget_copied_output();
     if (zygote != nullptr) zygote->socket.close();
     fork_answers_.ours.close();
     wake_.close();
     std::vector<unique_fd> fds;
+    fds.reserve(order.fds.size());
     for (const int fd : order.fds) fds.emplace_back(fd);
     become_worker(order.request, std::move(fds), std::move(fork_answers_.theirs), owner_);
   }
   if (pid < 0) return answer(order.request.id, 0, std::generic_category().message(errno));
   try {
-    unique_fd exited =
-        own_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)), "pidfd_open");
+    unique_fd exited = own_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)), "pidfd_open");
     const std::lock_guard lock{mutex_};
     const auto found = workers_.find(order.request.id);
-    if (found != workers_.end()) found->second.exited = std::move(exited);
-    if (exited) end_child(exited.get());
+    if (found == workers_.end()) {
+      end_child(exited.get());  // its caller waits no longer
+    } else {
+      found->second.exited = std::move(exited);
+    }
   } catch (const std::system_error& e) {
     ::kill(pid, SIGKILL);
     answer(order.request.id, 0, e.what());

@@ -49,11 +49,12 @@ namespace cadre::process {
 struct death_report {
   std::uint64_t id = 0;
   pid_t pid = 0;
-  int signal = 0;                // 0: it exited
-  std::optional<int> exit_code = std::nullopt;  // none: by a signal, or another wait() of the program took it
-  std::uint64_t peak_memory = 0;     // bytes; 0 if not known
-  bool zygote_lost = false;          // the zygote died, and took the worker with it
-  std::optional<crash_info> crash = std::nullopt;   // what the worker recorded
+  int signal = 0;  // 0: it exited
+  std::optional<int> exit_code =
+      std::nullopt;               // none: by a signal, or another wait() of the program took it
+  std::uint64_t peak_memory = 0;  // bytes; 0 if not known
+  bool zygote_lost = false;       // the zygote died, and took the worker with it
+  std::optional<crash_info> crash = std::nullopt;  // what the worker recorded
 };
 
 using death_callback = detail::unique_function<void(const death_report&)>;
@@ -137,7 +138,7 @@ class worker_starter {
   void lose(const std::shared_ptr<zygote_link>& zygote);
   void bury(const death_report& report);
   void serve_forks();
-  void fork_worker(fork_order order);
+  void fork_worker(const fork_order& order);
   void reap_forked(std::uint64_t id);
   void tell_deaths();
   void end_all() noexcept;

@@ -47,9 +47,7 @@ class zygote {
   }
 
   [[noreturn]] void run() {
-    send(packet_writer{}
-             .number(static_cast<std::uint64_t>(message::hello))
-             .number(start_protocol));
+    send(packet_writer{}.number(static_cast<std::uint64_t>(message::hello)).number(start_protocol));
     for (;;) {
       std::vector<pollfd> events{{control_.get(), POLLIN, 0}, {parent_fd_.get(), POLLIN, 0}};
       for (const child& c : children_) events.push_back({c.fd.get(), POLLIN, 0});
@@ -116,7 +114,8 @@ class zygote {
     const pid_t pid = ::fork();
     if (pid < 0) throw std::system_error{errno, std::generic_category(), "fork"};
     if (pid > 0) return pid;
-    // dies here: the survivor sees `died` instead of `started`; test fault.worker_dies_early
+    // dies here: the survivor sees `died` instead of `started`; test
+    // unit.sandbox.that_kills_the_worker_at_once_is_reported
     children_.clear();
     parent_fd_.close();
     ::sigaction(SIGCHLD, &users_sigchld_, nullptr);
@@ -140,7 +139,8 @@ class zygote {
     int status = 0;
     rusage used{};
     while (::wait4(ended.pid, &status, 0, &used) < 0 && errno == EINTR) continue;
-    // dies here: the survivor sees the zygote's own end; test fault.zygote_killed
+    // dies here: the survivor sees the zygote's own end; test
+    // fault.process_start_fault.zygote_killed_is_reported_for_each_worker
     send(packet_writer{}
              .number(static_cast<std::uint64_t>(message::died))
              .number(ended.id)
@@ -165,8 +165,6 @@ class zygote {
 
 }  // namespace
 
-void run_zygote(unique_fd control) noexcept {
-  zygote{std::move(control)}.run();
-}
+void run_zygote(unique_fd control) noexcept { zygote{std::move(control)}.run(); }
 
 }  // namespace cadre::process

@@ -26,9 +26,9 @@ bool wait(const atomic<std::uint32_t>& word, std::uint32_t expected, time_point 
   }
   // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC time, which is what steady_clock counts:
   // a wait that is interrupted and resumed does not drift.
-  const long result = ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | scope, expected,
-                                deadline == never ? nullptr : &until, nullptr,
-                                FUTEX_BITSET_MATCH_ANY);
+  const long result =
+      ::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | scope, expected,
+                deadline == never ? nullptr : &until, nullptr, FUTEX_BITSET_MATCH_ANY);
   return !(result == -1 && errno == ETIMEDOUT);
 }
 

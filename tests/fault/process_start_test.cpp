@@ -17,6 +17,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <optional>
@@ -135,62 +136,64 @@ const child_program dies_beside_a_fork{"is killed beside a forked child", [] {
 
 std::atomic<int> sigchlds{0};
 
-const child_program waits_itself{
-    "has a SIGCHLD handler and a wait loop", [] {
-      ::signal(SIGCHLD, [](int) { ++sigchlds; });
-      {
-        const one_worker first{&exits_with_3};
-        const one_worker second{&waits_for_ever};
-        if (first.death().exit_code != 3) return 1;
-        second.kill(SIGKILL);
-        if (second.death().signal != SIGKILL) return 2;
-        if (sigchlds != 0) return 3;
-        // The zygote lives, and is the only child.
-        if (::waitpid(-1, nullptr, WNOHANG) != 0) return 4;
-      }
-      return ::waitpid(-1, nullptr, 0) == -1 && errno == ECHILD ? 0 : 5;
-    }};
+const child_program waits_itself{"has a SIGCHLD handler and a wait loop", [] {
+                                   ::signal(SIGCHLD, [](int) { ++sigchlds; });
+                                   {
+                                     const one_worker first{&exits_with_3};
+                                     const one_worker second{&waits_for_ever};
+                                     if (first.death().exit_code != 3) return 1;
+                                     second.kill(SIGKILL);
+                                     if (second.death().signal != SIGKILL) return 2;
+                                     if (sigchlds != 0) return 3;
+                                     // The zygote lives, and is the only child.
+                                     if (::waitpid(-1, nullptr, WNOHANG) != 0) return 4;
+                                   }
+                                   return ::waitpid(-1, nullptr, 0) == -1 && errno == ECHILD ? 0
+                                                                                             : 5;
+                                 }};
 
 const child_program ignores_sigchld{"ignores SIGCHLD", [] {
                                       ::signal(SIGCHLD, SIG_IGN);
                                       return one_worker{&exits_with_3}.death().exit_code.value();
                                     }};
 
-const child_program reaps_the_zygote{
-    "reaps all children, the zygote included", [] {
-      const auto starter = worker_starter::acquire();
-      if (one_worker{&exits_with_3}.death().exit_code != 3) return 1;
-      const pid_t zygote = *starter->zygote_pid();
-      ::kill(zygote, SIGKILL);
-      ::waitpid(-1, nullptr, 0);  // it, or the reaper was faster
-      return one_worker{&exits_with_3}.death().exit_code == 3 ? 0 : 2;
-    }};
+const child_program reaps_the_zygote{"reaps all children, the zygote included", [] {
+                                       const auto starter = worker_starter::acquire();
+                                       if (one_worker{&exits_with_3}.death().exit_code != 3)
+                                         return 1;
+                                       const pid_t zygote = *starter->zygote_pid();
+                                       ::kill(zygote, SIGKILL);
+                                       ::waitpid(-1, nullptr, 0);  // it, or the reaper was faster
+                                       return one_worker{&exits_with_3}.death().exit_code == 3 ? 0
+                                                                                               : 2;
+                                     }};
 
-const child_program is_interrupted{"is interrupted from the keyboard", [] {
-                                     static std::atomic<int> interrupts{0};
-                                     ::signal(SIGINT, [](int) { ++interrupts; });
-                                     const one_worker w{&waits_for_ever};
-                                     const one_worker forked{&waits_for_ever,
-                                                             by(start_method::fork)};
-                                     ::kill(0, SIGINT);
-                                     w.kill(SIGTERM);
-                                     forked.kill(SIGTERM);
-                                     if (w.death().signal != SIGTERM) return 1;
-                                     if (forked.death().signal != SIGTERM) return 2;
-                                     return interrupts == 1 ? 0 : 3;
-                                   }};
+const child_program is_interrupted{
+    "is interrupted from the keyboard", [] {
+      static std::atomic<int> interrupts{0};
+      ::signal(SIGINT, [](int) { ++interrupts; });
+      const one_worker w{&waits_for_ever};
+      const one_worker forked{&waits_for_ever, by(start_method::fork)};
+      ::kill(0, SIGINT);
+      w.kill(SIGTERM);
+      forked.kill(SIGTERM);
+      if (w.death().signal != SIGTERM) return 1;
+      if (forked.death().signal != SIGTERM) return 2;
+      return interrupts == 1 ? 0 : 3;
+    }};
 
 const child_program has_few_descriptors{"may open 24 files", [] {
                                           const rlimit few{24, 24};
                                           ::setrlimit(RLIMIT_NOFILE, &few);
                                           const one_worker a{&exits_with_3};
                                           const one_worker b{&exits_with_3};
-                                          return a.death().exit_code == b.death().exit_code ? 0
-                                                                                            : 1;
+                                          return a.death().exit_code == b.death().exit_code ? 0 : 1;
                                         }};
 
-int prints_a_line(bytes, numbers) {
-  std::puts("into the void");
+int prints_into_the_void(bytes, numbers) {
+  for (const char* standard : {"/proc/self/fd/0", "/proc/self/fd/1", "/proc/self/fd/2"}) {
+    if (std::filesystem::read_symlink(standard) != "/dev/null") return 1;
+  }
   return 3;
 }
 
@@ -198,7 +201,7 @@ const child_program has_no_standard_files{"has closed 0, 1 and 2", [] {
                                             ::close(0);
                                             ::close(1);
                                             ::close(2);
-                                            const one_worker w{&prints_a_line};
+                                            const one_worker w{&prints_into_the_void};
                                             return w.death().exit_code == 3 ? 0 : 1;
                                           }};
 
@@ -244,12 +247,11 @@ int counts_threads(bytes, numbers) {
   return threads;
 }
 
-const child_program has_a_thread_in_a_static{"has a thread in a static object", [] {
-                                               ::setenv("CADRE_TEST_STATIC_THREAD", "1", 1);
-                                               return one_worker{&counts_threads}
-                                                   .death()
-                                                   .exit_code.value_or(100);
-                                             }};
+const child_program has_a_thread_in_a_static{
+    "has a thread in a static object", [] {
+      ::setenv("CADRE_TEST_STATIC_THREAD", "1", 1);
+      return one_worker{&counts_threads}.death().exit_code.value_or(100);
+    }};
 
 void expect_all_die(const std::string& pids, std::size_t count) {
   const std::vector<pid_t> all = pids_in(pids);

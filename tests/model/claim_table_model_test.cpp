@@ -41,7 +41,7 @@ TEST(claim_table_model, a_slow_worker_does_not_take_the_next_call_of_the_slot) {
   }));
 }
 
-// Red when take() tells the parent before it has the call.
+// Red when is_taken() is true of a call that was only posted.
 TEST(claim_table_model, a_worker_that_dies_leaves_the_call_taken_or_to_be_revoked) {
   const options worker_is_killed{.victim = 1};
   EXPECT_TRUE(holds_if_killed(worker_is_killed, [] {

@@ -68,7 +68,7 @@ void read(reader& in, std::size_t size, std::size_t piece) {
   }
 }
 
-// Red when publish() comes before the copy in write_some(), or consume() before the copy out.
+// Red when write_some() moves the tail before it copies, or copy_some() the head.
 TEST(ring_model, bytes_arrive_once_and_in_order_around_the_end) {
   EXPECT_TRUE(holds([] {
     shared_ring<2> ring;
@@ -107,7 +107,7 @@ TEST(ring_model, a_message_is_seen_whole_or_not_at_all) {
   }));
 }
 
-// Red when publish() is left to each byte, or write_some() moves the tail first.
+// Red when publish() moves the tail in two steps, or write_some() before it copies.
 TEST(ring_model, a_writer_that_dies_leaves_only_whole_messages) {
   const options first_is_killed{.leaks = false, .victim = 1};
   EXPECT_TRUE(holds_if_killed(first_is_killed, [] {
@@ -131,7 +131,7 @@ TEST(ring_model, a_writer_that_dies_leaves_only_whole_messages) {
   }));
 }
 
-// Red when consume() moves the head by halves.
+// Red when consume() moves the head in two steps.
 TEST(ring_model, a_reader_that_dies_leaves_a_ring_that_can_be_filled) {
   const options first_is_killed{.victim = 1};
   EXPECT_TRUE(holds_if_killed(first_is_killed, [] {

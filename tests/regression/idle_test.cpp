@@ -4,8 +4,9 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -20,6 +21,25 @@ namespace {
 using std::chrono_literals::operator""s;
 
 constexpr double nearly_nothing = 0.005;
+
+/// Counts calls that ran, without a future and unseen by the pool.
+class tally {
+ public:
+  void add() {
+    const std::lock_guard lock{mutex_};
+    ++count_;
+    changed_.notify_all();
+  }
+  void await(int count) {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [&] { return count_ >= count; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int count_ = 0;
+};
 
 }  // namespace
 
@@ -77,26 +97,20 @@ TEST(idle, a_blocked_submitter_uses_no_processor) {
 // submitter does not wait for the future: that could run the call, or wake somebody.
 TEST(idle, no_call_is_stranded_however_asleep_the_workers_are) {
   thread_pool_executor pool{{.max_workers = 2, .spin = std::chrono::nanoseconds{0}}};
-  std::atomic<int> ran{0};
+  tally ran;
   for (int i = 1; i <= 5000; ++i) {
-    pool.post([&] {
-      ++ran;
-      ran.notify_one();
-    });
-    for (int seen = ran; seen < i; seen = ran) ran.wait(seen);
+    pool.post([&] { ran.add(); });
+    ran.await(i);
   }
 }
 
 TEST(idle, no_call_is_stranded_when_workers_fall_asleep_meanwhile) {
   thread_pool_executor pool{{.max_workers = 2, .spin = std::chrono::microseconds{1}}};
-  std::atomic<int> ran{0};
+  tally ran;
   for (int i = 1; i <= 5000; ++i) {
     for (int pause = 0; pause < i % 64; ++pause) std::this_thread::yield();
-    pool.post([&] {
-      ++ran;
-      ran.notify_one();
-    });
-    for (int seen = ran; seen < i; seen = ran) ran.wait(seen);
+    pool.post([&] { ran.add(); });
+    ran.await(i);
   }
 }
 
@@ -106,12 +120,9 @@ TEST(idle, no_call_of_two_submitters_is_stranded) {
   for (int t = 0; t < 2; ++t) {
     submitters.emplace_back([&] {
       for (int i = 0; i < 2000; ++i) {
-        std::atomic<bool> ran{false};
-        pool.post([&] {
-          ran.store(true);
-          ran.notify_one();
-        });
-        ran.wait(false);
+        tally ran;
+        pool.post([&] { ran.add(); });
+        ran.await(1);
       }
     });
   }
@@ -121,12 +132,9 @@ TEST(idle, no_call_that_a_worker_leaves_to_others_is_stranded) {
   thread_pool_executor pool{2};
   for (int i = 0; i < 1000; ++i) {
     const auto outer = pool.submit([&] {
-      std::atomic<bool> ran{false};
-      pool.post([&] {
-        ran.store(true);
-        ran.notify_one();
-      });
-      ran.wait(false);  // without telling the pool
+      tally ran;
+      pool.post([&] { ran.add(); });
+      ran.await(1);  // without telling the pool
     });
     outer.get();
   }
@@ -143,14 +151,11 @@ TEST(idle, a_worker_retires_after_the_idle_timeout) {
 
 TEST(idle, no_call_is_stranded_while_workers_retire) {
   thread_pool_executor pool{{.max_workers = 2, .idle_timeout = std::chrono::microseconds{50}}};
-  std::atomic<int> ran{0};
+  tally ran;
   for (int i = 1; i <= 1000; ++i) {
     for (int pause = 0; pause < i % 64; ++pause) std::this_thread::yield();
-    pool.post([&] {
-      ++ran;
-      ran.notify_one();
-    });
-    for (int seen = ran; seen < i; seen = ran) ran.wait(seen);
+    pool.post([&] { ran.add(); });
+    ran.await(i);
   }
 }
 

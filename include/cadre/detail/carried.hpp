@@ -29,7 +29,7 @@ std::exception_ptr thrown(E e, bool nests) {
     if constexpr (!std::derived_from<E, std::nested_exception>) {
       if (nests) throw carried_nested<E>{std::move(e)};
     }
-    throw e;
+    throw E{std::move(e)};
   } catch (...) {
     return std::current_exception();
   }

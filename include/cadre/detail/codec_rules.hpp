@@ -191,7 +191,10 @@ constexpr kind find_kind() {
                        (std::is_aggregate_v<T> || std::is_trivially_copyable_v<T>)) {
     return kind::empty;
   } else {
-    return std::is_aggregate_v<T> ? kind::aggregate : kind::none;
+    if constexpr (std::is_aggregate_v<T>) {
+      return shape_of<T>() == shape::plain ? kind::aggregate : kind::none;
+    }
+    return kind::none;
   }
 }
 template <typename T>
@@ -259,13 +262,15 @@ constexpr refusal refusal_of() {
     return has_codec<T> ? refusal::none : refusal::no_codec;
   } else if constexpr (is_view<T>) {
     return refusal::view;
-  } else if constexpr (kind_of<T> == kind::aggregate) {
+  } else if constexpr (kind_of<T> != kind::none) {
+    return refusal::none;
+  } else if constexpr (std::is_class_v<T> && std::is_aggregate_v<T>) {
     constexpr shape form = shape_of<T>();
-    if constexpr (form == shape::has_base) return refusal::base;
-    if constexpr (form == shape::has_array) return refusal::array;
-    return form == shape::too_large ? refusal::too_large : refusal::none;
+    return form == shape::has_base    ? refusal::base
+           : form == shape::has_array ? refusal::array
+                                      : refusal::too_large;
   } else {
-    return kind_of<T> == kind::none ? refusal::no_codec : refusal::none;
+    return refusal::no_codec;
   }
 }
 

@@ -45,9 +45,9 @@ TEST(bind, moves_its_arguments_when_called_as_an_rvalue) {
 }
 
 TEST(bind, gives_a_stop_token_to_who_takes_one_first) {
-  std::stop_source source;
+  const auto source = std::make_unique<std::stop_source>();
 
-  EXPECT_TRUE(cadre::bind(&stoppable, 1)(source.get_token(), 2));
+  EXPECT_TRUE(cadre::bind(&stoppable, 1)(source->get_token(), 2));
 }
 
 TEST(bind, takes_members_as_functions) {

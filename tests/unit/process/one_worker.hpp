@@ -31,7 +31,8 @@ class one_worker {
                       std::span<const std::byte> argument = {})
       : starter_{process::worker_starter::acquire()} {
     std::array<int, 2> ends{};
-    if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw std::system_error{errno, std::system_category()};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0)
+      throw std::system_error{errno, std::system_category()};
     said_ = process::unique_fd{ends[0]};
     const process::unique_fd says{ends[1]};
     const std::array<int, 1> fds{says.get()};
