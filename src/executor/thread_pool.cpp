@@ -107,8 +107,8 @@ void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority)
   const bool started = queue.now().live() == 0 && start_first_worker();
   const auto outcome = queue.push(call, priority);
   // The first worker has just been started for this very call; unless it has given up already.
-  const bool awaited = started && outcome != detail::dispatcher::outcome::closed &&
-                       queue.now().live() != 0;
+  const bool awaited =
+      started && outcome != detail::dispatcher::outcome::closed && queue.now().live() != 0;
   if (!awaited) after_push(outcome, 1);
 }
 
