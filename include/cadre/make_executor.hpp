@@ -6,6 +6,8 @@
 //
 // "threads"     a thread_pool_executor with usable_cpus() workers
 // "threads:N"   with N workers
+// "processes"   a process_pool_executor with usable_cpus() workers
+// "processes:N" with N workers
 // "inline"      an inline_executor
 //
 // Errors     std::invalid_argument for any other string, listing the valid ones.

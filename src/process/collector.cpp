@@ -99,6 +99,7 @@ bool process_pool_executor::impl::collect_once(lock& held) {
   }
   if (!helping_) {
     for (auto& [token, w] : workers_) {
+      if (w->poisoned()) condemn(*w);
       if (w->is_sending() && !w->reading) w->send_more();
       if (drain(*w, held)) return true;
     }

@@ -149,7 +149,7 @@ bool remote_worker::arm() noexcept {
   if (!channel_ || faulty) return true;
   // A quarter of the ring at a time: not a wake-up for each few bytes.
   const ipc::wish wish{.bytes = 1, .room = is_sending() ? ring_capacity / 4 : 0};
-  armed = channel_->arm(wish);
+  armed = channel_->arm(wish) == ipc::arming::armed;
   return armed;
 }
 

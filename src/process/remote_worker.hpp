@@ -102,6 +102,7 @@ class remote_worker {
   /// already. Requires !reading.
   bool arm() noexcept;
   void disarm() noexcept;
+  bool poisoned() const noexcept { return channel_ && channel_->poisoned(); }
   bool readable() noexcept { return channel_ && channel_->readable() != 0; }
   /// By the thread that has set `reading`; without the lock.
   bool read(answers& to, std::size_t most) { return reader_.read(*channel_, to, most); }

@@ -7,6 +7,7 @@
 
 #include <cadre/inline_executor.hpp>
 #include <cadre/make_executor.hpp>
+#include <cadre/process_pool_executor.hpp>
 #include <cadre/thread_pool_executor.hpp>
 
 #include <gtest/gtest.h>
@@ -14,6 +15,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace cadre::test {
 
@@ -32,8 +34,25 @@ struct in_caller {
   static auto make(int) { return std::make_unique<inline_executor>(); }
 };
 
-using all_executors = testing::Types<thread_pool, by_name, in_caller>;
-using pools = testing::Types<thread_pool, by_name>;              // calls run beside their submitter
+struct process_pool {
+  static constexpr const char* name = "process_pool";
+  static auto make(int workers) { return std::make_unique<process_pool_executor>(workers); }
+};
+
+struct executed_processes {
+  static constexpr const char* name = "executed_processes";
+  static auto make(int workers) {
+    process_pool_options options;
+    options.max_workers = workers;
+    options.start_method = start_method::exec;
+    return std::make_unique<process_pool_executor>(std::move(options));
+  }
+};
+
+using all_executors =
+    testing::Types<thread_pool, by_name, in_caller, process_pool, executed_processes>;
+// Calls run beside their submitter.
+using pools = testing::Types<thread_pool, by_name, process_pool, executed_processes>;
 using local_executors = testing::Types<thread_pool, in_caller>;  // calls may be any callable
 
 struct executor_names {
