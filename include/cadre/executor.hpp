@@ -44,6 +44,9 @@ struct executor_access;
 template <typename Executor, typename Function, std::ranges::input_range... Ranges>
 auto start_map(Executor& where, const map_options& options, Function&& function,
                Ranges&&... ranges);
+template <typename Function, std::ranges::input_range... Ranges>
+auto start_remote_map(executor& where, const map_options& options, Function&& function,
+                      Ranges&&... ranges);
 
 }  // namespace detail
 
@@ -115,6 +118,10 @@ class CADRE_API executor {
     requires(sizeof...(Ranges) > 0)
   auto map(map_options options, Function&& function, Ranges&&... ranges) {
     detail::check_portable<Function, std::ranges::range_value_t<Ranges>...>();
+    if (do_runs_elsewhere()) {
+      return detail::start_remote_map(*this, options, std::forward<Function>(function),
+                                      std::forward<Ranges>(ranges)...);
+    }
     return detail::start_map(*this, options, std::forward<Function>(function),
                              std::forward<Ranges>(ranges)...);
   }
@@ -149,6 +156,8 @@ class CADRE_API executor {
   virtual shutdown_report do_shutdown(const shutdown_options& options) = 0;
   virtual executor_stats do_stats() const = 0;
   virtual unsigned do_max_workers() const noexcept = 0;
+  /// True if calls run in other processes, and so must be encoded.
+  virtual bool do_runs_elsewhere() const noexcept { return false; }
   /// What the executor's workers know it by; null if it has none.
   virtual const void* do_identity() const noexcept { return nullptr; }
 };
@@ -252,3 +261,5 @@ auto executor::submit_any(submit_options options, Function&& function, Args&&...
 }  // namespace cadre
 
 #include <cadre/detail/map_start.hpp>
+
+#include <cadre/detail/map_remote.hpp>

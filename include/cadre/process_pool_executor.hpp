@@ -137,6 +137,7 @@ class CADRE_API process_pool_executor final : public executor {
   shutdown_report do_shutdown(const shutdown_options& options) override;
   executor_stats do_stats() const override;
   unsigned do_max_workers() const noexcept override;
+  bool do_runs_elsewhere() const noexcept override { return true; }
 
   std::shared_ptr<impl> impl_;
 };

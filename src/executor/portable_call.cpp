@@ -7,22 +7,19 @@
 namespace cadre::detail {
 namespace {
 
-constinit sync::atomic<const code_map*> installed{nullptr};
-
-const code_map& map() {
-  // acquire: pairs with the release in set_code_map().
-  if (const code_map* m = installed.load(std::memory_order_acquire)) return *m;
-  throw std::logic_error{"codec: functions cross only between a pool and its worker processes"};
-}
+constinit sync::atomic<const crossings*> installed{nullptr};
 
 }  // namespace
 
-void set_code_map(const code_map& map) noexcept {
-  // release: pairs with the acquire in map().
-  installed.store(&map, std::memory_order_release);
+void install(const crossings& how) noexcept {
+  // release: pairs with the acquire in installed_crossings().
+  installed.store(&how, std::memory_order_release);
 }
 
-void encode_function(encoder& out, const void* function) { map().encode(out, function); }
-void* decode_function(decoder& in) { return map().decode(in); }
+const crossings& installed_crossings() {
+  // acquire: pairs with the release in install().
+  if (const crossings* how = installed.load(std::memory_order_acquire)) return *how;
+  throw std::logic_error{"codec: calls cross only between a pool and its worker processes"};
+}
 
 }  // namespace cadre::detail

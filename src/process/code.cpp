@@ -5,6 +5,8 @@
 
 #include <stdexcept>
 
+#include "process/exception_codec.hpp"
+
 namespace cadre::process {
 namespace {
 
@@ -26,15 +28,19 @@ void* decode(decoder& in) {
   return resolver_here->function(where);
 }
 
-constexpr detail::code_map map{&encode, &decode};
+void encode_error(encoder& out, const std::exception_ptr& e) {
+  detail::encode_exception(out, e, {});
+}
+
+constexpr detail::crossings how{&encode, &decode, &encode_error, &detail::decode_exception};
 
 }  // namespace
 
-void install_code_map() { detail::set_code_map(map); }
+void install_crossings() { detail::install(how); }
 
 void decode_functions_with(module_resolver& resolver) {
   resolver_here = &resolver;
-  install_code_map();
+  install_crossings();
 }
 
 }  // namespace cadre::process

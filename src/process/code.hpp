@@ -6,8 +6,8 @@
 
 namespace cadre::process {
 
-/// From now on the codec can encode functions. Idempotent.
-void install_code_map();
+/// From now on the codec can encode functions and exceptions. Idempotent.
+void install_crossings();
 
 /// In a worker: where the functions that its parent names are. It must live as long as the process.
 void decode_functions_with(module_resolver& resolver);

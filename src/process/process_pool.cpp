@@ -76,7 +76,7 @@ process_pool_executor::impl::impl(process_pool_options options)
     room_ = std::make_unique<detail::room>(static_cast<std::int64_t>(*options_.max_pending));
   }
   if (options_.name.empty()) options_.name = next_name();
-  process::install_code_map();
+  process::install_crossings();
 }
 
 process_pool_executor::impl::~impl() { join_collector(); }

@@ -172,15 +172,49 @@ struct map_batch {
   std::exception_ptr error;  // of the element after the last slot
 };
 
-/// Never more than `size_` elements between input and reader.
-template <typename R, typename Function, typename... Inputs>
+/// Calls `function` with each of the elements of `chunk`.
+template <typename R, typename Function, typename Elements>
+map_batch<R> run_batch(const Function& function, std::vector<Elements>& chunk) {
+  map_batch<R> result{{}, chunk.size(), nullptr};
+  result.slots.reserve(chunk.size());
+  try {
+    for (Elements& elements : chunk) {
+      result.slots.emplace_back();
+      [&]<std::size_t... I>(std::index_sequence<I...>) {
+        fill_slot<R>(result.slots.back(), function,
+                     std::forward<std::tuple_element_t<I, Elements>>(std::get<I>(elements))...);
+      }(std::make_index_sequence<std::tuple_size_v<Elements>>{});
+    }
+  } catch (...) {
+    result.slots.pop_back();
+    result.error = std::current_exception();
+  }
+  return result;
+}
+
+/// The call for one batch, for an executor in this process.
+template <typename R, typename Function, typename Elements>
+struct local_batch_call {
+  using work = local_batch_call;
+  using type = call<map_batch<R>, local_batch_call>;
+
+  std::shared_ptr<const Function> function;
+  std::vector<Elements> chunk;
+
+  map_batch<R> operator()() { return run_batch<R>(*function, chunk); }
+};
+
+/// Never more than `size` elements between input and reader. `Elements`: a tuple of one element of
+/// each input, as it travels to the worker.
+template <typename R, template <typename, typename, typename> typename BatchCall, typename Elements,
+          typename Function, typename... Inputs>
 class windowed_source final : public map_source<R> {
  public:
-  windowed_source(executor& where, const map_options& options, time_point deadline,
-                  Function function, std::tuple<Inputs...> inputs)
+  windowed_source(executor& where, const map_options& options, std::size_t size, std::size_t chunk,
+                  time_point deadline, Function function, std::tuple<Inputs...> inputs)
       : where_{where},
-        size_{*options.buffer_size},
-        chunk_{options.chunk_size == 0 ? 1 : std::min(options.chunk_size, size_)},
+        size_{size},
+        chunk_{std::min(chunk, size)},
         ordered_{options.ordered},
         deadline_{deadline},
         function_{std::make_shared<const Function>(std::move(function))},
@@ -211,7 +245,7 @@ class windowed_source final : public map_source<R> {
 
  private:
   using batch = map_batch<R>;
-  using elements = std::tuple<carried_element<Inputs>...>;
+  using work = BatchCall<R, Function, Elements>;
 
   bool at_end() {
     return [this]<std::size_t... I>(std::index_sequence<I...>) {
@@ -222,36 +256,14 @@ class windowed_source final : public map_source<R> {
   /// Submits until the window is full or the input is at its end.
   void fill() {
     while (unread_ < size_ && !at_end()) {
-      std::vector<elements> chunk;
+      std::vector<Elements> chunk;
       for (; chunk.size() < chunk_ && unread_ < size_ && !at_end(); ++unread_) {
         std::apply([&](auto&... at) { chunk.emplace_back(*at...), (++at, ...); }, positions_);
       }
-      auto work = [function = function_, chunk = std::move(chunk)]() mutable {
-        return run(*function, chunk);
-      };
-      window_.push_back(launch<batch>(where_, new call<batch, decltype(work)>{std::move(work)}));
+      window_.push_back(
+          launch<batch>(where_, new typename work::type{work{function_, std::move(chunk)}}));
       if (!ordered_) completed_.add(window_.back());
     }
-  }
-
-  static batch run(const Function& function, std::vector<elements>& chunk) {
-    batch result{{}, chunk.size(), nullptr};
-    result.slots.reserve(chunk.size());
-    try {
-      for (elements& e : chunk) {
-        result.slots.emplace_back();
-        std::apply(
-            [&](auto&... x) {
-              fill_slot<R>(result.slots.back(), function,
-                           std::forward<carried_element<Inputs>>(x)...);
-            },
-            e);
-      }
-    } catch (...) {
-      result.slots.pop_back();
-      result.error = std::current_exception();
-    }
-    return result;
   }
 
   future<batch> take_next() {
@@ -303,8 +315,12 @@ map_results<R> start_indexed_map(executor& where, const map_options& options, ti
 template <typename R, typename Function, typename... Inputs>
 map_results<R> start_windowed_map(executor& where, const map_options& options, time_point deadline,
                                   Function function, Inputs... inputs) {
-  return map_results<R>{std::make_unique<windowed_source<R, Function, Inputs...>>(
-      where, options, deadline, std::move(function), std::tuple<Inputs...>{std::move(inputs)...})};
+  using source = windowed_source<R, local_batch_call, std::tuple<carried_element<Inputs>...>,
+                                 Function, Inputs...>;
+  const std::size_t chunk = std::max<std::size_t>(options.chunk_size, 1);
+  return map_results<R>{std::make_unique<source>(where, options, *options.buffer_size, chunk,
+                                                 deadline, std::move(function),
+                                                 std::tuple<Inputs...>{std::move(inputs)...})};
 }
 
 template <typename Executor, typename Function, std::ranges::input_range... Ranges>

@@ -16,6 +16,7 @@
 #include <cadre/detail/portable.hpp>
 
 #include <cstdint>
+#include <exception>
 #include <stop_token>
 #include <string_view>
 #include <tuple>
@@ -24,15 +25,16 @@
 
 namespace cadre::detail {
 
-/// How the addresses of functions cross. Installed by who makes worker processes.
-struct code_map {
-  void (*encode)(encoder& out, const void* function);
-  void* (*decode)(decoder& in);
+/// How that crosses which the codec knows nothing of. Installed by who makes worker processes.
+struct crossings {
+  void (*encode_function)(encoder& out, const void* function);
+  void* (*decode_function)(decoder& in);
+  void (*encode_exception)(encoder& out, const std::exception_ptr& e);
+  std::exception_ptr (*decode_exception)(decoder& in);
 };
-CADRE_API void set_code_map(const code_map& map) noexcept;
-/// Throw std::logic_error if there is no map.
-CADRE_API void encode_function(encoder& out, const void* function);
-CADRE_API void* decode_function(decoder& in);
+CADRE_API void install(const crossings& how) noexcept;
+/// Throws std::logic_error if nothing is installed.
+CADRE_API const crossings& installed_crossings();
 
 /// What a worker needs of a type of calls.
 struct call_descriptor {
@@ -61,11 +63,11 @@ struct portable_call_traits {
 struct program_functions {
   template <typename F>
   void write(encoder& out, F* function) const {
-    encode_function(out, reinterpret_cast<const void*>(function));
+    installed_crossings().encode_function(out, reinterpret_cast<const void*>(function));
   }
   template <typename F>
   F* read(decoder& in) const {
-    return reinterpret_cast<F*>(decode_function(in));
+    return reinterpret_cast<F*>(installed_crossings().decode_function(in));
   }
 };
 
