@@ -20,6 +20,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
@@ -208,7 +209,7 @@ const child_program has_no_standard_files{"has closed 0, 1 and 2", [] {
 const child_program uses_a_starter_in_a_fork{
     "uses a starter in a forked child", [] {
       auto starter = worker_starter::acquire();
-      const one_worker w{&waits_for_ever};
+      auto w = std::make_unique<one_worker>(&waits_for_ever);
       const pid_t child = ::fork();
       if (child == 0) {
         try {
@@ -217,6 +218,7 @@ const child_program uses_a_starter_in_a_fork{
         } catch (const broken_executor& e) {
           if (std::string{e.what()}.find("forked") == std::string::npos) ::_exit(2);
         }
+        w.reset();
         starter.reset();
         if constexpr (!under_tsan) {  // which allows no threads there
           if (one_worker{&exits_with_3}.death().exit_code != 3) ::_exit(3);
@@ -225,8 +227,8 @@ const child_program uses_a_starter_in_a_fork{
       }
       int status = 0;
       ::waitpid(child, &status, 0);
-      w.kill(SIGTERM);
-      return w.death().signal == SIGTERM ? WEXITSTATUS(status) : 10;
+      w->kill(SIGTERM);
+      return w->death().signal == SIGTERM ? WEXITSTATUS(status) : 10;
     }};
 
 /// Started by a static object, in the processes whose parent asks for it.

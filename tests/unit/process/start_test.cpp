@@ -270,7 +270,8 @@ INSTANTIATE_TEST_SUITE_P(method, start_by,
                          method_name);
 
 TEST(start, leaves_the_worker_no_descriptors_but_its_own) {
-  const process::unique_fd inheritable{::open("/dev/zero", O_RDONLY)};
+  const process::unique_fd zero{::open("/dev/zero", O_RDONLY | O_CLOEXEC)};
+  const process::unique_fd inheritable{::fcntl(zero.get(), F_DUPFD, 50)};
   const one_worker forked{&says_its_descriptors};
   worker_spec exec;
   exec.method = start_method::exec;
