@@ -352,8 +352,8 @@ TEST(start, kills_what_is_left_when_the_last_handle_ends) {
 }
 
 TEST(start, refuses_a_function_that_no_other_process_has) {
-  auto* const heap =
-      reinterpret_cast<process::worker_entry*>(const_cast<char*>(std::string(1000, 'x').data()));
+  const auto memory = std::make_unique<char>();
+  auto* const heap = reinterpret_cast<process::worker_entry*>(memory.get());
 
   EXPECT_NE(refusal(heap, {}).find("made at run time"), std::string::npos);
 }
