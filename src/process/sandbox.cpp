@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "process/worker_process.hpp"
 #include "process/worker_spec.hpp"
 
 namespace cadre::process {
@@ -86,8 +87,7 @@ void restrict_files(const sandbox_spec& sandbox) {
   const long version =
       ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (version < 0) fail("this kernel restricts no files (Landlock)");
-  struct stat threads {};
-  if (::stat("/proc/self/task", &threads) != 0 || threads.st_nlink > 3) {
+  if (!has_one_thread()) {
     errno = EBUSY;
     fail("static objects of the program have started threads, which Landlock would not restrict");
   }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -14,6 +15,9 @@
 
 #include "process/crash_report.hpp"
 #include "process/zygote.hpp"
+
+// ThreadSanitizer has a thread of its own, which it starts anew in a forked child.
+extern "C" [[gnu::weak]] void __tsan_init();
 
 // Of a build with --coverage.
 extern "C" [[gnu::weak]] void __gcov_dump();
@@ -99,6 +103,13 @@ void run_executed_worker(unique_fd boot) noexcept {
   unique_fd control = std::move(received->fds.front());
   received->fds.erase(received->fds.begin());
   become_worker(request, std::move(received->fds), std::move(control), parent);
+}
+
+bool has_one_thread() noexcept {
+  struct stat threads {};
+  const nlink_t own = __tsan_init == nullptr ? 1 : 2;
+  // A directory has 2 links and 1 for each directory in it.
+  return ::stat("/proc/self/task", &threads) == 0 && threads.st_nlink <= 2 + own;
 }
 
 void flush_output() noexcept {

@@ -38,6 +38,9 @@ start_request read_start_request(packet_reader& from);
 /// A worker of its own program image: what it needs waits in `boot`.
 [[noreturn]] void run_executed_worker(unique_fd boot) noexcept;
 
+/// Not counting the sanitizer's.
+bool has_one_thread() noexcept;
+
 /// What is buffered would be printed again by every forked worker.
 void flush_output() noexcept;
 /// For start_method::fork, where it is the program's to print.

@@ -196,19 +196,23 @@ started_worker worker_starter::start(const worker_spec& spec, worker_entry* entr
 bool worker_starter::try_start(start_request& request, std::span<const int> fds,
                                waiting_start& caller) {
   const bool forks = request.spec.method == start_method::fork;
-  const std::shared_ptr<zygote_link> zygote = forks ? nullptr : link();
   const auto crash = std::make_shared<crash_page>();
   std::vector<int> all_fds{crash->fd()};
   all_fds.insert(all_fds.end(), fds.begin(), fds.end());
+  std::shared_ptr<zygote_link> zygote;
   packet_writer order;
-  {
+  for (bool enlisted = false; !enlisted;) {
+    if (!forks) zygote = link();
     const std::lock_guard lock{mutex_};
+    // The reaper answers for a lost zygote once, when it notices; a later worker would be forgotten.
+    if (!forks && zygote != zygote_) continue;
     request.id = ++last_id_;
     order.number(static_cast<std::uint64_t>(message::start));
     write(order, request);
     if (forks) fork_orders_.push_back({request, all_fds});  // void without the worker
     workers_.emplace(request.id,
                      worker{std::move(caller.on_death), crash, &caller, zygote, unique_fd{}, 0});
+    enlisted = true;
   }
   // From here on the reaper knows the caller, who must wait for its answer.
   try {

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,19 +19,8 @@
 #include "process/role.hpp"
 #include "process/worker_process.hpp"
 
-// ThreadSanitizer has a thread of its own, which it starts anew in a forked child.
-extern "C" [[gnu::weak]] void __tsan_init();
-
 namespace cadre::process {
 namespace {
-
-/// A fork would copy one thread only, and the locks of all others as they are.
-bool may_fork() {
-  struct stat threads {};
-  const nlink_t own = __tsan_init == nullptr ? 1 : 2;
-  // A directory has 2 links and 1 for each directory in it.
-  return ::stat("/proc/self/task", &threads) == 0 && threads.st_nlink <= 2 + own;
-}
 
 class zygote {
  public:
@@ -94,7 +82,8 @@ class zygote {
       if (received.fds_lost) {
         throw std::system_error{EMFILE, std::generic_category(), "its descriptors did not arrive"};
       }
-      const bool fork = request.spec.method == start_method::zygote && may_fork();
+      // A fork would copy this thread only, and the locks of all others as they are.
+      const bool fork = request.spec.method == start_method::zygote && has_one_thread();
       const pid_t pid = fork ? fork_worker(request, received) : execute_worker(received);
       unique_fd exited{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
       children_.push_back({request.id, pid, std::move(exited)});

@@ -270,7 +270,8 @@ INSTANTIATE_TEST_SUITE_P(method, start_by,
                          method_name);
 
 TEST(start, leaves_the_worker_no_descriptors_but_its_own) {
-  const process::unique_fd inheritable{::open("/dev/zero", O_RDONLY)};
+  const process::unique_fd zero{::open("/dev/zero", O_RDONLY | O_CLOEXEC)};
+  const process::unique_fd inheritable{::fcntl(zero.get(), F_DUPFD, 50)};
   const one_worker forked{&says_its_descriptors};
   worker_spec exec;
   exec.method = start_method::exec;
@@ -351,8 +352,8 @@ TEST(start, kills_what_is_left_when_the_last_handle_ends) {
 }
 
 TEST(start, refuses_a_function_that_no_other_process_has) {
-  auto* const heap =
-      reinterpret_cast<process::worker_entry*>(const_cast<char*>(std::string(1000, 'x').data()));
+  const auto memory = std::make_unique<char>();
+  auto* const heap = reinterpret_cast<process::worker_entry*>(memory.get());
 
   EXPECT_NE(refusal(heap, {}).find("made at run time"), std::string::npos);
 }
