@@ -24,16 +24,16 @@
 //       (futex), or in the poller
 //
 // S1, S2, P1 and P2 are seq_cst. In their single order either P1 comes before S2, and the sleeper
-// sees it; or S1 before P2, and the waker sees this sleep, or a later state, in which the sleeper has
-// looked again. If it sees this sleep, it rings now, or it has done so since S1. A ring that
-// comes after S1 ends S3, whenever it comes: the bell no longer is as noted at S0, and an edge of the
-// eventfd stays until it is reported. That holds if the wake itself finds nobody asleep, so a number
-// may be noted at P3 before anybody is known to have been woken; and as each sleep has a
-// new number, it holds for a sleep after a spurious wake.
+// sees it; or S1 before P2, and the waker sees this sleep, or a later state, in which the sleeper
+// has looked again. If it sees this sleep, it rings now, or has done so since S1. A ring that comes
+// after S1 ends S3, whenever it comes: the bell is no longer as noted at S0, and an edge of the
+// eventfd stays until it is reported. That holds also if the wake itself finds nobody asleep, so P3
+// may note the number without knowing; and as each sleep has a new number, it holds for the sleep
+// after a spurious wake.
 //
-// dies here: between P1 and P3, the survivor sleeps on, until its deadline or the news of the
-// death, and then finds all that was published; at any other step it sees the same but for what
-// was not yet published. Test model.channel_model.a_sleeper_survives_the_death_of_its_waker.
+// dies here: between P1 and P3, the survivor sleeps on, until its deadline or the news of the death,
+// and then finds all that was published; at any other step it sees what was published before. Test
+// model.channel_model.a_sleeper_survives_the_death_of_its_waker.
 //
 // Threads    One thread at a time writes (write_some, publish, writable), one reads (readable,
 //            read_some, peek, consume). To sleep for bytes is reading, for room is writing.
@@ -112,7 +112,8 @@ class channel_end {
   // --- the thread that writes ---
 
   /// Copies as many of `bytes` as there is room for, and returns how many. The other side does not
-  /// see them before publish().
+  /// see them before publish(): done every 64 KB or so of a long message, it lets the other side copy
+  /// out while this one copies in.
   std::size_t write_some(std::span<const std::byte> bytes) noexcept {
     return out_.write_some(bytes);
   }

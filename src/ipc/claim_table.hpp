@@ -12,9 +12,9 @@
 // nothing else; slots are the parent's to give out again, when it knows by other means that a call
 // is over.
 //
-// dies here: whoever dies between two of these steps leaves a word that says how far the call came;
-// a worker dead after take() leaves taken(n): the call may have run in part, and
-// is lost. Test model.claim_table_model.a_worker_that_dies_leaves_the_call_taken_or_to_be_revoked.
+// dies here: whoever dies between two of these steps leaves a word that says how far the call came.
+// After take() the survivor sees taken(n): the call may have run in part, and is lost. Test
+// model.claim_table_model.a_worker_that_dies_leaves_the_call_taken_or_to_be_revoked.
 #pragma once
 
 #include <cadre/detail/atomic.hpp>

@@ -62,8 +62,11 @@ void read(reader& in, std::size_t size, std::size_t piece) {
     for (std::size_t i = 0; i < got; ++i) {
       check(bytes[i] == static_cast<std::byte>(read + i + 1), "bytes arrive once and in order");
     }
+    if (got == 0) {
+      cadre::sync::pause();
+      continue;
+    }
     in.consume(got);
-    if (got == 0) cadre::sync::pause();
     read += got;
   }
 }
