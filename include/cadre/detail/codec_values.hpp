@@ -168,7 +168,8 @@ struct builtin_codec<T, kind::boolean> {
   }
 };
 
-/// Any value of the underlying type is accepted: what else would be one cannot be known.
+/// Any value of the underlying type is accepted. Of an enumeration without a fixed type fewer are
+/// meant, but no program can ask which; compilers allow all, unless told -fstrict-enums.
 template <typename T>
 struct builtin_codec<T, kind::enumeration> {
   using number = std::underlying_type_t<T>;
@@ -227,7 +228,9 @@ struct builtin_codec<T, kind::bitset> {
   static void encode(encoder& out, const T& value) {
     for (std::size_t i = 0; i < bits; i += 8) {
       unsigned byte = 0;
-      for (std::size_t j = i; j < smallest({i + 8, bits}); ++j) byte |= value.test(j) << (j - i);
+      for (std::size_t j = i; j < smallest({i + 8, bits}); ++j) {
+        byte |= unsigned{value.test(j)} << (j - i);
+      }
       out.write(static_cast<unsigned char>(byte));
     }
   }
