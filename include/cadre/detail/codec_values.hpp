@@ -85,19 +85,18 @@ constexpr bool is_bulk_struct(type_list<Members...>) {
 /// without a fixed type. Padding is not sent: it may hold what nobody meant to tell.
 template <typename T>
 constexpr bool is_bulk() {
-  if constexpr (has_own_codec<T> || !std::is_trivially_copyable_v<T>) {
-    return false;
-  } else if constexpr (kind_of<T> == kind::number) {
-    return !std::is_same_v<T, long double>;
-  } else if constexpr (kind_of<T> == kind::enumeration) {
-    return is_bulk<std::underlying_type_t<T>>() && requires { T{std::underlying_type_t<T>{}}; };
-  } else if constexpr (kind_of<T> == kind::array || kind_of<T> == kind::complex) {
-    return is_bulk<typename T::value_type>();
-  } else if constexpr (kind_of<T> == kind::aggregate) {
-    return is_bulk_struct<T>(member_types<T>{});
-  } else {
-    return false;
+  if constexpr (!has_own_codec<T> && std::is_trivially_copyable_v<T>) {
+    if constexpr (kind_of<T> == kind::number) {
+      return !std::is_same_v<T, long double>;
+    } else if constexpr (kind_of<T> == kind::enumeration) {
+      return is_bulk<std::underlying_type_t<T>>() && requires { T{std::underlying_type_t<T>{}}; };
+    } else if constexpr (kind_of<T> == kind::array || kind_of<T> == kind::complex) {
+      return is_bulk<typename T::value_type>();
+    } else if constexpr (kind_of<T> == kind::aggregate) {
+      return is_bulk_struct<T>(member_types<T>{});
+    }
   }
+  return false;
 }
 
 template <typename T>
