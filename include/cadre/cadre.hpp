@@ -7,6 +7,7 @@
 #include <cadre/bind.hpp>                  // IWYU pragma: export
 #include <cadre/codec.hpp>                 // IWYU pragma: export
 #include <cadre/config.hpp>                // IWYU pragma: export
+#include <cadre/encoder.hpp>               // IWYU pragma: export
 #include <cadre/errors.hpp>                // IWYU pragma: export
 #include <cadre/executor.hpp>              // IWYU pragma: export
 #include <cadre/future.hpp>                // IWYU pragma: export

@@ -6,7 +6,6 @@
 // checked; parts, the types that must be encodable as well.
 #pragma once
 
-#include <cadre/codec.hpp>
 #include <cadre/detail/codec_rules.hpp>
 
 #include <array>
