@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Calls that can leave the process: the same on threads, processes and clusters.
-#include <cadre/bind.hpp>
 #include <cadre/cadre.hpp>
 
 #include <map>

@@ -2,7 +2,6 @@
 // Classes of your own as bytes, and values again.
 #include <cadre/codec.hpp>
 
-#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -25,9 +24,7 @@ class account {
 
 class interval {
  public:
-  interval(double low, double high) : low_{low}, high_{high} {
-    if (high < low) throw std::invalid_argument{"an interval ends before it begins"};
-  }
+  interval(double low, double high) : low_{low}, high_{high} {}
   double low() const { return low_; }
   double high() const { return high_; }
 
@@ -59,6 +56,5 @@ int main() {
   cadre::decoder in{out.bytes()};
   const bool same =
       cadre::decode<account>(in).cents() == 350 && cadre::decode<interval>(in).high() == 2;
-  in.finish();  // throws if there was more
   return same ? 0 : 1;
 }

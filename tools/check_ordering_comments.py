@@ -11,7 +11,9 @@ import re
 import guard
 
 ORDER = re.compile(r"\bmemory_order(?:_|::)(\w+)")
-UNORDERED = re.compile(r"(?:\.|->)(?:load|fetch_\w+|compare_exchange_\w+)\s*\(")
+# load(x) is not an atomic's: those of archives take the archive.
+UNORDERED = re.compile(
+    r"(?:\.|->)(?:load\s*\(\s*\)|(?:fetch_\w+|compare_exchange_\w+)\s*\()")
 DOOR = "include/cadre/detail/atomic.hpp"
 FORBIDDEN = {
     r"\batomic_(thread|signal)_fence\b": "no fences (ThreadSanitizer is blind to them)",

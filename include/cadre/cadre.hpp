@@ -4,7 +4,10 @@
 //     #include <cadre/cadre.hpp>
 #pragma once
 
+#include <cadre/bind.hpp>                  // IWYU pragma: export
+#include <cadre/codec.hpp>                 // IWYU pragma: export
 #include <cadre/config.hpp>                // IWYU pragma: export
+#include <cadre/encoder.hpp>               // IWYU pragma: export
 #include <cadre/errors.hpp>                // IWYU pragma: export
 #include <cadre/executor.hpp>              // IWYU pragma: export
 #include <cadre/future.hpp>                // IWYU pragma: export
@@ -15,6 +18,7 @@
 #include <cadre/make_executor.hpp>         // IWYU pragma: export
 #include <cadre/map.hpp>                   // IWYU pragma: export
 #include <cadre/promise.hpp>               // IWYU pragma: export
+#include <cadre/register_exception.hpp>    // IWYU pragma: export
 #include <cadre/stats.hpp>                 // IWYU pragma: export
 #include <cadre/thread_pool_executor.hpp>  // IWYU pragma: export
 #include <cadre/wait.hpp>                  // IWYU pragma: export

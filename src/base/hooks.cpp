@@ -16,7 +16,7 @@ namespace {
 
 std::string describe_current_exception() {
   const std::type_info* type = abi::__cxa_current_exception_type();
-  const std::string text = type != nullptr ? demangle(type->name()) : "an exception";
+  std::string text = type != nullptr ? demangle(type->name()) : "an exception";
   try {
     throw;
   } catch (const std::exception& e) {

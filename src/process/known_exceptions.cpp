@@ -3,11 +3,13 @@
 
 #include <any>
 #include <concepts>
+#include <cstddef>
 #include <exception>
 #include <filesystem>
 #include <functional>
 #include <future>
 #include <ios>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
@@ -49,9 +51,9 @@ const std::error_category* const categories[] = {&std::generic_category(), &std:
                                                  &std::future_category()};
 
 bool encode_code(encoder& out, const std::error_code& code) {
-  for (unsigned char i = 0; i < std::size(categories); ++i) {
+  for (std::size_t i = 0; i < std::size(categories); ++i) {
     if (code.category() == *categories[i]) {
-      out.write(i);
+      out.write(static_cast<unsigned char>(i));
       out.write(code.value());
       return true;
     }

@@ -7,7 +7,7 @@
 // may have members that would stay behind.
 #pragma once
 
-#include <cadre/codec.hpp>
+#include <cadre/encoder.hpp>
 
 #include <array>
 #include <concepts>

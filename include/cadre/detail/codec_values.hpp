@@ -6,7 +6,6 @@
 // checked; parts, the types that must be encodable as well.
 #pragma once
 
-#include <cadre/codec.hpp>
 #include <cadre/detail/codec_rules.hpp>
 
 #include <array>
@@ -85,19 +84,18 @@ constexpr bool is_bulk_struct(type_list<Members...>) {
 /// without a fixed type. Padding is not sent: it may hold what nobody meant to tell.
 template <typename T>
 constexpr bool is_bulk() {
-  if constexpr (has_own_codec<T> || !std::is_trivially_copyable_v<T>) {
-    return false;
-  } else if constexpr (kind_of<T> == kind::number) {
-    return !std::is_same_v<T, long double>;
-  } else if constexpr (kind_of<T> == kind::enumeration) {
-    return is_bulk<std::underlying_type_t<T>>() && requires { T{std::underlying_type_t<T>{}}; };
-  } else if constexpr (kind_of<T> == kind::array || kind_of<T> == kind::complex) {
-    return is_bulk<typename T::value_type>();
-  } else if constexpr (kind_of<T> == kind::aggregate) {
-    return is_bulk_struct<T>(member_types<T>{});
-  } else {
-    return false;
+  if constexpr (!has_own_codec<T> && std::is_trivially_copyable_v<T>) {
+    if constexpr (kind_of<T> == kind::number) {
+      return !std::is_same_v<T, long double>;
+    } else if constexpr (kind_of<T> == kind::enumeration) {
+      return is_bulk<std::underlying_type_t<T>>() && requires { T{std::underlying_type_t<T>{}}; };
+    } else if constexpr (kind_of<T> == kind::array || kind_of<T> == kind::complex) {
+      return is_bulk<typename T::value_type>();
+    } else if constexpr (kind_of<T> == kind::aggregate) {
+      return is_bulk_struct<T>(member_types<T>{});
+    }
   }
+  return false;
 }
 
 template <typename T>
@@ -168,7 +166,8 @@ struct builtin_codec<T, kind::boolean> {
   }
 };
 
-/// Any value of the underlying type is accepted: what else would be one cannot be known.
+/// Any value of the underlying type is accepted. Of an enumeration without a fixed type fewer are
+/// meant, but no program can ask which; compilers allow all, unless told -fstrict-enums.
 template <typename T>
 struct builtin_codec<T, kind::enumeration> {
   using number = std::underlying_type_t<T>;
@@ -227,7 +226,9 @@ struct builtin_codec<T, kind::bitset> {
   static void encode(encoder& out, const T& value) {
     for (std::size_t i = 0; i < bits; i += 8) {
       unsigned byte = 0;
-      for (std::size_t j = i; j < smallest({i + 8, bits}); ++j) byte |= value.test(j) << (j - i);
+      for (std::size_t j = i; j < smallest({i + 8, bits}); ++j) {
+        byte |= unsigned{value.test(j)} << (j - i);
+      }
       out.write(static_cast<unsigned char>(byte));
     }
   }

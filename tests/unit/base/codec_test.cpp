@@ -139,7 +139,10 @@ struct derived_container : std::vector<int> {
 };
 struct polymorphic {
   virtual ~polymorphic() = default;
+  template <typename Archive>
+  void serialize(Archive&) {}
 };
+struct last final : polymorphic {};
 union number_or_text {
   int number;
   char text;
@@ -171,6 +174,7 @@ TEST(codec, does_not_take_what_would_lose_or_mean_nothing) {
   EXPECT_FALSE(encodable<std::shared_ptr<int>>);
   EXPECT_FALSE(encodable<std::unique_ptr<int[]>>);
   EXPECT_FALSE(encodable<std::unique_ptr<polymorphic>>);
+  EXPECT_TRUE(encodable<std::unique_ptr<last>>);
   EXPECT_FALSE(encodable<derived_container>);
   EXPECT_FALSE(encodable<number_or_text>);
   EXPECT_FALSE((encodable<std::set<int, by_function>>));
