@@ -14,7 +14,7 @@
 // sees the sleeper, or P2 before W1, hence P1 before W2, and the worker sees the call. An idle
 // worker that is awake will pass W1 and W2, so it need not be woken. Whoever pushes onto a
 // non-empty inbox leaves the wake-up to whoever made it non-empty; whoever takes more than it can
-// run at once wakes the next.
+// run at once from there goes through P1 and P2 itself.
 //
 // Closing replaces the inbox's head by a mark, after which no push succeeds: every call was either
 // accepted before, and will be seen by a worker before that ends, or refused.

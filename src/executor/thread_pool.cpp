@@ -76,6 +76,7 @@ thread_pool_executor::impl::impl(thread_pool_options options)
 thread_pool_executor::impl::~impl() {
   // The last owner may be one of the threads, in a pool that a call of its own destroyed.
   for (place& p : places_) join_or_detach(p.thread);
+  for (std::thread& t : leaving_) join_or_detach(t);
 }
 
 detail::waiting_worker* thread_pool_executor::impl::own_worker_here() const noexcept {
@@ -200,13 +201,20 @@ bool thread_pool_executor::impl::withdraw(detail::state_base&) noexcept {
 // --- workers ---
 
 bool thread_pool_executor::impl::start_first_worker() {
-  return queue.admit() && start_admitted_worker();
+  if (!queue.admit()) return false;
+  join_leaving();
+  return occupy_place();
 }
 
 void thread_pool_executor::impl::try_start_worker() noexcept {
+  join_leaving();
+  try_start_without_join();
+}
+
+void thread_pool_executor::impl::try_start_without_join() noexcept {
   if (!queue.admit()) return;
   try {
-    start_admitted_worker();
+    occupy_place();
   } catch (...) {
     // The others will do the work, if there are any.
     if (queue.now().live() == 0) {
@@ -215,20 +223,20 @@ void thread_pool_executor::impl::try_start_worker() noexcept {
   }
 }
 
-/// False if there is no place for it now.
-bool thread_pool_executor::impl::start_admitted_worker() {
-  std::thread ended;  // joined without the lock: in its last lines it may ask for it
-  bool started = false;
+/// Joins threads in their last lines. Without the lock, for which they may ask there; and so not to be
+/// called by one of them.
+void thread_pool_executor::impl::join_leaving() noexcept {
+  std::vector<std::thread> ended;
   {
     const std::lock_guard lock{places_mutex_};
-    started = occupy_place(ended);
+    ended.swap(leaving_);
   }
-  join_or_detach(ended);
-  return started;
+  for (std::thread& t : ended) t.join();
 }
 
-/// Under places_mutex_. `ended` becomes the thread that had the place before.
-bool thread_pool_executor::impl::occupy_place(std::thread& ended) {
+/// Starts a thread for an admitted worker. False if there is no place for it now.
+bool thread_pool_executor::impl::occupy_place() {
+  const std::lock_guard lock{places_mutex_};
   const auto free =
       std::find_if(places_.begin(), places_.end(), [](const place& p) { return !p.occupied; });
   if (free == places_.end()) {  // threads that are about to end; the first of them looks again
@@ -242,8 +250,8 @@ bool thread_pool_executor::impl::occupy_place(std::thread& ended) {
     const unsigned used = places_used_.load(std::memory_order_relaxed);
     // release: pairs with the acquire in for_each_worker().
     places_used_.store(std::max(used, index + 1), std::memory_order_release);
-    std::thread thread{[self = shared_from_this(), index] { self->thread_main(index); }};
-    ended = std::exchange(free->thread, std::move(thread));
+    leaving_.reserve(places_.size());  // so that to leave needs no memory
+    free->thread = std::thread{[self = shared_from_this(), index] { self->thread_main(index); }};
     free->occupied = true;
     return true;
   } catch (...) {
@@ -268,10 +276,11 @@ void thread_pool_executor::impl::thread_main(unsigned index) {
   {
     const std::lock_guard lock{places_mutex_};
     places_[index].occupied = false;
+    leaving_.push_back(std::move(places_[index].thread));
   }
   departures_.fetch_add(1, std::memory_order_release);  // release: pairs with wait_for_workers()
   sync::futex_wake(&departures_, INT32_MAX);
-  if (queue.has_work()) try_start_worker();
+  if (queue.has_work()) try_start_without_join();
 }
 
 bool thread_pool_executor::impl::initialise(unsigned index) {
@@ -297,7 +306,7 @@ bool thread_pool_executor::impl::initialise(unsigned index) {
 }
 
 detail::state_base* thread_pool_executor::impl::steal(unsigned thief) noexcept {
-  // acquire: pairs with the release in start_admitted_worker().
+  // acquire: pairs with the release in occupy_place().
   const unsigned used = places_used_.load(std::memory_order_acquire);
   for (unsigned i = 1; i < used; ++i) {
     if (auto* call = places_[(thief + i) % used].worker->steal_from()) return call;
@@ -313,7 +322,7 @@ bool thread_pool_executor::impl::deques_empty() const noexcept {
 
 template <typename Function>
 void thread_pool_executor::impl::for_each_worker(Function function) const {
-  // acquire: pairs with the release in start_admitted_worker().
+  // acquire: pairs with the release in occupy_place().
   const unsigned used = places_used_.load(std::memory_order_acquire);
   for (unsigned i = 0; i < used; ++i) function(*places_[i].worker);
 }
@@ -370,7 +379,6 @@ shutdown_report thread_pool_executor::impl::shutdown(const shutdown_options& opt
     for_each_worker([](detail::worker& w) { w.request_stop(); });
     if (!wait_for_workers(detail::deadline_after(options.grace))) return report(false);
   }
-  join_workers();
   return report(true);
 }
 
@@ -379,26 +387,19 @@ bool thread_pool_executor::impl::wait_for_workers(sync::time_point deadline) noe
   for (;;) {
     // acquire: pairs with the release in thread_main().
     const std::uint32_t seen = departures_.load(std::memory_order_acquire);
+    bool all_gone = false;
     {
       const std::lock_guard lock{places_mutex_};
-      if (std::none_of(places_.begin(), places_.end(), [](const place& p) { return p.occupied; })) {
-        return true;
-      }
+      all_gone =
+          std::none_of(places_.begin(), places_.end(), [](const place& p) { return p.occupied; });
+      if (all_gone && leaving_.empty()) return true;
     }
-    if (!sync::futex_wait(departures_, seen, deadline)) return false;
-  }
-}
-
-void thread_pool_executor::impl::join_workers() {
-  std::vector<std::thread>
-      ended;  // joined without the lock: in their last lines they may ask for it
-  {
-    const std::lock_guard lock{places_mutex_};
-    for (place& p : places_) {
-      if (p.thread.joinable()) ended.push_back(std::move(p.thread));
+    if (all_gone) {
+      join_leaving();  // one of them may have started another: look again
+    } else if (!sync::futex_wait(departures_, seen, deadline)) {
+      return false;
     }
   }
-  for (std::thread& t : ended) t.join();
 }
 
 shutdown_report thread_pool_executor::impl::report(bool complete) {

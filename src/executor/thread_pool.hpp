@@ -53,8 +53,9 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void run_here(detail::state_base& call) noexcept;
   void after_push(detail::dispatcher::outcome outcome, std::size_t refused);
   bool start_first_worker();
-  bool start_admitted_worker();
-  bool occupy_place(std::thread& ended);
+  void try_start_without_join() noexcept;
+  bool occupy_place();
+  void join_leaving() noexcept;
   void thread_main(unsigned index);
   bool initialise(unsigned index);
   void name_and_bind(unsigned index);
@@ -62,7 +63,6 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   [[noreturn]] void refuse();
   void drop_pending(const std::exception_ptr& reason) noexcept;
   bool wait_for_workers(sync::time_point deadline) noexcept;
-  void join_workers();
   shutdown_report report(bool complete);
   template <typename Function>
   void for_each_worker(Function function) const;
@@ -75,6 +75,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   std::vector<place> places_;  // as many as there can ever be workers
   sync::atomic<unsigned> places_used_{0};
   sync::mutex places_mutex_;
+  std::vector<std::thread> leaving_;  // guarded by places_mutex_; in their last lines, or ended
 
   sync::atomic<bool> refusing_{false};
   sync::mutex reason_mutex_;

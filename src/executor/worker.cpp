@@ -97,10 +97,7 @@ state_base* worker::find() {
   // At one look in 61 others' calls join the own ones, lest calls that submit calls starve them.
   constexpr unsigned fairness = 61;
   if (state_base* call = pool_.queue.pop_urgent()) return call;
-  if (++turn_ % fairness == 0 && !deque_.empty()) {
-    take_batch(true);
-    wake_others();  // a submitter that no longer saw its call in the inbox started nobody
-  }
+  if (++turn_ % fairness == 0 && !deque_.empty()) take_batch(true);
   if (state_base* call = deque_.take()) {
     deque_.prefetch();
     return call;
@@ -118,6 +115,9 @@ state_base* worker::take_batch(bool all_to_own) {
   }
   const dispatcher::batch batch = pool_.queue.take_batch(deque_, all_to_own);
   if (!batch.counted) count_one(submitted_);
+  // On their way out of the inbox nobody else saw the calls: not who went to sleep at that moment,
+  // nor their submitters, who looked whether to start somebody.
+  if (batch.inbox_calls > 1 || (batch.inbox_calls != 0 && all_to_own)) wake_others();
   if (batch.inbox_calls >= trickle_end) {
     trickle_ = 0;
   } else if (batch.inbox_calls != 0) {
