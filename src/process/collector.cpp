@@ -72,12 +72,19 @@ void process_pool_executor::impl::collect() {
   while (!finished_) {
     while (collect_once(held)) {
     }
-    if (finished_ || (!helping_ && !arm_all())) continue;
-    const auto deadline = next_deadline();
+    if (finished_) break;
+    auto deadline = next_deadline();
+    // Whoever waits for one call after the other reads the answers itself; workers that rang for each
+    // would only cost time. It is enough to look now and then whether that has stopped.
+    if (std::exchange(helped_, false) || helping_) {
+      deadline = std::min(deadline, clock::now() + std::chrono::milliseconds{1});
+    } else if (!arm_all()) {
+      continue;
+    }
     held.unlock();
     const std::size_t count = poller_.wait(found, deadline);
     held.lock();
-    if (!helping_) disarm_all();
+    disarm_all();
     for (std::size_t i = 0; i < count; ++i) {
       if ((found[i].token & hello_bit) == 0) continue;
       const auto w = workers_.find(found[i].token & ~hello_bit);
@@ -115,6 +122,7 @@ bool process_pool_executor::impl::collect_once(lock& held) {
 }
 
 bool process_pool_executor::impl::arm_all() noexcept {
+  armed_ = true;
   bool all = true;
   for (auto& [token, w] : workers_) {
     if (!w->reading && !w->armed) all = w->arm() && all;
@@ -123,6 +131,7 @@ bool process_pool_executor::impl::arm_all() noexcept {
 }
 
 void process_pool_executor::impl::disarm_all() noexcept {
+  armed_ = false;
   for (auto& [token, w] : workers_) {
     if (!w->reading) w->disarm();
   }
@@ -161,22 +170,24 @@ void process_pool_executor::impl::start_worker(lock& held) {
   try {
     auto made = std::make_unique<remote_worker>(index, token, options_.max_message);
     w = workers_.emplace(token, std::move(made)).first->second.get();
+    auto starter = starter_;
     held.unlock();
-    if (!starter_) starter_ = process::worker_starter::acquire();
+    if (!starter) starter = process::worker_starter::acquire();
     poller_.add(w->hello().fd(), token | hello_bit, ipc::poller::trigger::level);
     poller_.add(w->bell(), token, ipc::poller::trigger::edge);
     encoder argument;
     encode(argument, process::worker_argument{index, options_.max_resident != 0});
-    const auto started = starter_->start(
-        spec_of(index), &process::worker_main, argument.bytes(), w->descriptors(),
-        [weak = weak_from_this(), token](const death_report& how) {
-          if (const auto self = weak.lock()) {
-            const std::lock_guard again{self->mutex_};
-            self->deaths_.emplace_back(token, how);
-            self->wake_collector();
-          }
-        });
+    const auto started =
+        starter->start(spec_of(index), &process::worker_main, argument.bytes(), w->descriptors(),
+                       [weak = weak_from_this(), token](const death_report& how) {
+                         if (const auto self = weak.lock()) {
+                           const std::lock_guard again{self->mutex_};
+                           self->deaths_.emplace_back(token, how);
+                           self->wake_collector();
+                         }
+                       });
     held.lock();
+    starter_ = std::move(starter);
     w->process = started.id;
     w->pid = started.pid;
     w->close_descriptors();
@@ -189,8 +200,12 @@ void process_pool_executor::impl::start_worker(lock& held) {
       poller_.remove(w->bell());
       workers_.erase(token);
     }
-    // The others will do the work, if there are any.
-    if (workers_.empty()) break_pool("no worker can be started: " + why, held);
+    // The others will do the work, if there are any. The next call tries again.
+    if (workers_.empty()) {
+      fail_queued(held, std::make_exception_ptr(broken_executor{
+                            "process_pool \"" + options_.name + "\": no worker can be started: " +
+                            why + "; the pending calls failed: submit again when that is mended"}));
+    }
   }
 }
 
@@ -308,8 +323,8 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   const bool breaks = lost && options_.on_worker_death == on_worker_death::break_pool;
   for (auto t = tasks.rbegin(); t != tasks.rend(); ++t) {
     (*t)->worker = nullptr;
-    const bool again = *t != head || !lost ||
-                       ((*t)->stopping == stop_reason::none && (*t)->retries != 0);
+    const bool again =
+        *t != head || !lost || ((*t)->stopping == stop_reason::none && (*t)->retries != 0);
     if (again) {
       if (*t == head && lost) --(*t)->retries;
       (*t)->deadline = detail::never;
@@ -384,7 +399,8 @@ void process_pool_executor::impl::break_pool(std::string why, lock& held) {
   if (room_) room_->close();
   for (auto& [token, w] : workers_) {
     while (task* t = w->revoke_last()) queue_.push_again(*t);
-    if (options_.on_worker_death == on_worker_death::break_pool) starter_->kill(w->process, SIGTERM);
+    if (options_.on_worker_death == on_worker_death::break_pool)
+      starter_->kill(w->process, SIGTERM);
   }
   const auto reason = std::make_exception_ptr(broken_executor{broken_why_});
   fail_queued(held, reason);

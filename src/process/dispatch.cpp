@@ -96,10 +96,9 @@ void process_pool_executor::impl::pump() {
     const remote_worker& w = *entry.second;
     return w.now == remote_worker::condition::starting || (w.may_send() && w.in_flight() == 0);
   });
-  const bool waiting = !queue_.empty() || std::any_of(workers_.begin(), workers_.end(),
-                                                      [](const auto& entry) {
-                                                        return entry.second->in_flight() > 1;
-                                                      });
+  const bool waiting = !queue_.empty() ||
+                       std::any_of(workers_.begin(), workers_.end(),
+                                   [](const auto& entry) { return entry.second->in_flight() > 1; });
   start_wanted_ = waiting && all_busy && workers_.size() < max_workers_ && broken_why_.empty();
 }
 
@@ -153,7 +152,8 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   if (!deaths_.empty()) wake_collector();  // which could not bury it while we were reading
   std::vector<verdict> verdicts;
   verdicts.reserve((*batch).list.size());
-  for (answer& a : (*batch).list) take_answer(w, a, verdicts);
+  const auto now = clock::now();
+  for (answer& a : (*batch).list) take_answer(w, a, now, verdicts);
   if (!sound) condemn(w);
   if (w.is_sending()) w.send_more();
   begin_head(w);
@@ -166,7 +166,7 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   return true;
 }
 
-void process_pool_executor::impl::take_answer(remote_worker& w, answer& a,
+void process_pool_executor::impl::take_answer(remote_worker& w, answer& a, clock::time_point now,
                                               std::vector<verdict>& to) {
   if (w.faulty) return;
   task* t = nullptr;
@@ -183,17 +183,18 @@ void process_pool_executor::impl::take_answer(remote_worker& w, answer& a,
     condemn(w);
     return;
   }
-  if (w.in_flight() == 0) w.idle_since = clock::now();
+  if (w.in_flight() == 0) w.idle_since = now;
   if (t == nullptr) return;
   t->worker = nullptr;
   ++w.calls;
   const std::uint64_t ns = a.header.run_ns;
-  mean_run_ns_ = mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
+  mean_run_ns_ =
+      mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
   run_times_.add(ns, 1);
-  queue_times_.add(static_cast<std::uint64_t>(std::max<std::int64_t>(
-                       0, std::chrono::nanoseconds{clock::now() - t->submitted}.count() -
-                              static_cast<std::int64_t>(ns))),
-                   1);
+  queue_times_.add(
+      static_cast<std::uint64_t>(std::max<std::int64_t>(
+          0, std::chrono::nanoseconds{now - t->submitted}.count() - static_cast<std::int64_t>(ns))),
+      1);
   if (t->stopping == process::stop_reason::timeout) {
     to.push_back({t, nullptr, timed_out(*t)});
   } else {
@@ -203,7 +204,8 @@ void process_pool_executor::impl::take_answer(remote_worker& w, answer& a,
 }
 
 /// Tells the futures. Without the lock.
-void process_pool_executor::impl::conclude(const answers& from, std::vector<verdict>& all) noexcept {
+void process_pool_executor::impl::conclude(const answers& from,
+                                           std::vector<verdict>& all) noexcept {
   if (all.empty()) return;
   const auto returned = [](const verdict& v) {
     return v.answered != nullptr && v.answered->header.kind == frame_kind::value;
@@ -235,8 +237,7 @@ void process_pool_executor::impl::conclude(const answers& from, std::vector<verd
   over(all.size());
 }
 
-void process_pool_executor::impl::retire_if_due(remote_worker& w,
-                                                const process::answer_header& a) {
+void process_pool_executor::impl::retire_if_due(remote_worker& w, const process::answer_header& a) {
   const bool old = options_.max_calls_per_worker && w.calls >= *options_.max_calls_per_worker;
   const bool large = options_.max_resident != 0 && a.resident > options_.max_resident;
   if ((old || large) && w.now == remote_worker::condition::ready) end_worker(w);
@@ -277,7 +278,11 @@ detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&
 void process_pool_executor::impl::help(detail::state_base& awaited,
                                        detail::time_point deadline) noexcept {
   lock held{mutex_};
-  disarm_all();
+  helped_ = true;
+  if (armed_) {
+    disarm_all();
+    wake_collector();  // which will look now and then, from here on
+  }
   const auto look = [&] {
     bool progress = false;
     for (auto& [token, w] : workers_) {
@@ -305,8 +310,7 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
   }
   held.lock();
   helping_ = false;
-  // From now on the collector is woken; what came in between, it is told of here.
-  if (!arm_all()) wake_collector();
+  helped_ = true;
 }
 
 void process_pool_executor::impl::end_help() noexcept {

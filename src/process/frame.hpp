@@ -18,7 +18,15 @@
 
 namespace cadre::process {
 
-enum class frame_kind : std::uint32_t { learn_module, initialize, call, end, value, error, skipped };
+enum class frame_kind : std::uint32_t {
+  learn_module,
+  initialize,
+  call,
+  end,
+  value,
+  error,
+  skipped
+};
 
 struct request_header {
   frame_kind kind = frame_kind::call;
@@ -33,7 +41,7 @@ struct request_header {
 
 struct answer_header {
   frame_kind kind = frame_kind::value;
-  std::uint32_t begun = 0;     // error: the callable was called
+  std::uint32_t begun = 0;  // error: the callable was called
   std::uint64_t number = 0;
   std::uint64_t size = 0;      // of what follows: the value, or the exception
   std::uint64_t run_ns = 0;    // with decoding and encoding

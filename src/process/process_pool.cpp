@@ -91,7 +91,7 @@ const process_pool_executor::impl*& process_pool_executor::impl::concluding_here
 
 /// Throws what encoding throws.
 process::task* process_pool_executor::impl::prepare(detail::state_base& call,
-                                                   const submit_options& options) {
+                                                    const submit_options& options) {
   const detail::portable_call_traits* traits = call.portable();
   if (traits == nullptr) {
     throw std::invalid_argument{
@@ -120,8 +120,7 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
   return t;
 }
 
-void process_pool_executor::impl::enqueue(detail::state_base& call,
-                                          const submit_options& options) {
+void process_pool_executor::impl::enqueue(detail::state_base& call, const submit_options& options) {
   if (forked()) refuse();
   {
     const std::lock_guard held{mutex_};
@@ -144,7 +143,8 @@ void process_pool_executor::impl::enqueue(detail::state_base& call,
     call.add_ref();  // the task's reference goes, that of the caller stays
     t->destroy();
     call.mark_observed();
-    if (call.try_start()) call.fail(std::make_exception_ptr(shutdown_error{"process_pool: closed"}));
+    if (call.try_start())
+      call.fail(std::make_exception_ptr(shutdown_error{"process_pool: closed"}));
     refuse();
   }
   accept(*t, held);
@@ -203,10 +203,13 @@ bool process_pool_executor::impl::withdraw(detail::state_base& call) noexcept {
   if (forked()) return true;
   const std::lock_guard held{mutex_};
   auto* t = static_cast<process::task*>(call.owner_data);
+  process::remote_worker* const w = t->worker;
   if (t->queued) {
     queue_.remove(*t);
-  } else if (t->worker == nullptr || !t->worker->revoke(*t)) {
+  } else if (w == nullptr || !w->revoke(*t)) {
     return false;
+  } else {
+    begin_head(*w);
   }
   ++totals_.cancelled;
   over(1);
@@ -298,7 +301,8 @@ shutdown_report process_pool_executor::impl::shutdown(const shutdown_options& op
     report.still_running = stats().running;
     return report;
   }
-  const auto deadline = options.deadline ? detail::deadline_after(*options.deadline) : detail::never;
+  const auto deadline =
+      options.deadline ? detail::deadline_after(*options.deadline) : detail::never;
   if (!wait_until_idle(deadline)) {
     cancel_pending();
     held.lock();

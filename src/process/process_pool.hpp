@@ -89,7 +89,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   void begin_head(process::remote_worker& w) noexcept;
   bool drain(process::remote_worker& w, lock& held);
   void initialised(process::remote_worker& w, const process::answer& a);
-  void take_answer(process::remote_worker& w, process::answer& a, std::vector<verdict>& to);
+  void take_answer(process::remote_worker& w, process::answer& a, clock::time_point now,
+                   std::vector<verdict>& to);
   void conclude(const process::answers& from, std::vector<verdict>& all) noexcept;
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
   void end_worker(process::remote_worker& w);
@@ -111,8 +112,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   process::request_header header_of(const detail::call_descriptor& descriptor,
                                     process::frame_kind kind) const;
   std::exception_ptr timed_out(const process::task& t) const;
-  std::exception_ptr protocol_broken(const process::task& t,
-                                     const process::remote_worker& w) const;
+  std::exception_ptr protocol_broken(const process::task& t, const process::remote_worker& w) const;
   std::exception_ptr verdict_on(const process::task& t, const process::remote_worker& w,
                                 const process::death_report& how) const;
   void keep_time(clock::time_point now);
@@ -138,10 +138,12 @@ class process_pool_executor::impl final : public detail::call_owner,
   bool closed_ = false;
   bool finished_ = false;  // the collector has nothing more to do
   bool helping_ = false;   // a waiter reads answers
+  bool helped_ = false;    // one did, since the collector last looked
+  bool armed_ = false;     // workers ring for their answers, and the collector sleeps until they do
   std::size_t helpers_ = 0;
   unsigned failed_starts_ = 0;  // in a row
   std::string broken_why_;
-  std::string deferred_break_;  // for the collector to do
+  std::string deferred_break_;     // for the collector to do
   std::uint64_t mean_run_ns_ = 0;  // of late; 0: not known
   executor_stats totals_;
   detail::histogram queue_times_, run_times_;

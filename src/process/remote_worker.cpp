@@ -102,8 +102,7 @@ bool remote_worker::has_begun(const task& t) const noexcept {
 }
 
 bool remote_worker::revoke(task& t) noexcept {
-  if (&t == sending_ ||
-      !page_->claims.revoke(t.number % ipc::claim_table::slot_count, t.number)) {
+  if (&t == sending_ || !page_->claims.revoke(t.number % ipc::claim_table::slot_count, t.number)) {
     return false;
   }
   entry(t.number) = nullptr;

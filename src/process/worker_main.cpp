@@ -130,8 +130,8 @@ class server {
       // From here to the answer the parent sees a call that was begun and not answered, if this
       // process dies. dies here: the survivor sees the call as lost; test
       // fault.process_pool_fault.a_call_that_kills_its_worker_costs_itself_only.
-      const bool mine = request.kind != frame_kind::call ||
-                        page_.claims.take(request.slot, request.number);
+      const bool mine =
+          request.kind != frame_kind::call || page_.claims.take(request.slot, request.number);
       const auto body = read_body(static_cast<std::size_t>(request.size));
       switch (request.kind) {
         case frame_kind::learn_module:
@@ -173,7 +173,8 @@ class server {
       if (bytes.empty()) return;
       channel_.publish();
       const std::size_t room = std::min(bytes.size(), remote_worker::ring_capacity / 4);
-      if (!channel_.wait({.room = room})) throw std::runtime_error{"worker: the channel is damaged"};
+      if (!channel_.wait({.room = room}))
+        throw std::runtime_error{"worker: the channel is damaged"};
     }
   }
 
