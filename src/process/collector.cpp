@@ -78,13 +78,16 @@ void process_pool_executor::impl::collect() {
     // would only cost time. It is enough to look now and then whether that has stopped.
     if (std::exchange(helped_, false) || helping_) {
       deadline = std::min(deadline, clock::now() + std::chrono::milliseconds{1});
-    } else if (!arm_all()) {
+    } else if (arm_all()) {
+      sleeps_long_ = true;
+    } else {
       continue;
     }
     held.unlock();
     const std::size_t count = poller_.wait(found, deadline);
     held.lock();
-    disarm_all();
+    sleeps_long_ = false;
+    if (!helping_) disarm_all();
     for (std::size_t i = 0; i < count; ++i) {
       if ((found[i].token & hello_bit) == 0) continue;
       const auto w = workers_.find(found[i].token & ~hello_bit);

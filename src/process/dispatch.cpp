@@ -279,13 +279,13 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
                                        detail::time_point deadline) noexcept {
   lock held{mutex_};
   helped_ = true;
-  if (armed_) {
-    disarm_all();
-    wake_collector();  // which will look now and then, from here on
-  }
+  if (armed_) disarm_all();
+  if (std::exchange(sleeps_long_, false))
+    wake_collector();  // it will look now and then, from here on
   const auto look = [&] {
     bool progress = false;
     for (auto& [token, w] : workers_) {
+      if (w->is_sending() && !w->reading && w->send_more()) progress = true;
       if (drain(*w, held)) {
         progress = true;
         break;  // workers_ may have changed meanwhile
@@ -311,6 +311,8 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
   held.lock();
   helping_ = false;
   helped_ = true;
+  // It takes longer: now the worker has to ring for its answer.
+  if (!awaited.done() && !arm_all()) wake_collector();
 }
 
 void process_pool_executor::impl::end_help() noexcept {

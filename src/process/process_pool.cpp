@@ -240,11 +240,11 @@ bool process_pool_executor::impl::stop_call(detail::state_base& call) noexcept {
 void process_pool_executor::impl::over(std::size_t calls) noexcept {
   outstanding_ -= calls;
   for (; room_ && calls != 0; --calls) room_->leave();
-  if (outstanding_ != 0) return;
+  if (outstanding_ != 0 || !closed_) return;  // only shutdown() waits for the last one
   // release: pairs with the acquire in wait_until_idle().
   changes_.fetch_add(1, std::memory_order_release);
   sync::futex_wake(&changes_, INT32_MAX);
-  if (closed_) wake_collector();
+  wake_collector();
 }
 
 // --- the end ---

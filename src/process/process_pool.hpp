@@ -136,10 +136,11 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::vector<std::pair<std::uint64_t, process::death_report>> deaths_;  // with tokens
   bool start_wanted_ = false;
   bool closed_ = false;
-  bool finished_ = false;  // the collector has nothing more to do
-  bool helping_ = false;   // a waiter reads answers
-  bool helped_ = false;    // one did, since the collector last looked
-  bool armed_ = false;     // workers ring for their answers, and the collector sleeps until they do
+  bool finished_ = false;     // the collector has nothing more to do
+  bool helping_ = false;      // a waiter reads answers
+  bool helped_ = false;       // one did, since the collector last looked
+  bool armed_ = false;        // workers ring for their answers
+  bool sleeps_long_ = false;  // the collector, until somebody rings
   std::size_t helpers_ = 0;
   unsigned failed_starts_ = 0;  // in a row
   std::string broken_why_;

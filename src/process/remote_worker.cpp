@@ -80,10 +80,13 @@ void remote_worker::send(task& t) {
   send_more();
 }
 
-void remote_worker::send_more() {
-  if (!channel_ || faulty) return;
+bool remote_worker::send_more() {
+  if (!channel_ || faulty) return false;
+  bool any = false;
   if (!control_.empty()) {
-    control_sent_ += channel_->write_some(std::span{control_}.subspan(control_sent_));
+    const std::size_t wrote = channel_->write_some(std::span{control_}.subspan(control_sent_));
+    any = wrote != 0;
+    control_sent_ += wrote;
     if (control_sent_ == control_.size()) {
       control_.clear();
       control_sent_ = 0;
@@ -91,10 +94,16 @@ void remote_worker::send_more() {
   }
   if (control_.empty() && sending_ != nullptr) {
     const auto frame = sending_->frame();
-    sent_ += channel_->write_some(frame.subspan(sent_));
+    for (std::size_t wrote = 1; wrote != 0 && sent_ != frame.size(); sent_ += wrote) {
+      const std::size_t piece = std::min(frame.size() - sent_, publish_every);
+      wrote = channel_->write_some(frame.subspan(sent_, piece));
+      channel_->publish();
+      any = any || wrote != 0;
+    }
     if (sent_ == frame.size()) sending_ = nullptr;
   }
   channel_->publish();
+  return any;
 }
 
 bool remote_worker::has_begun(const task& t) const noexcept {

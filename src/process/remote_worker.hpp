@@ -35,6 +35,8 @@ class remote_worker {
  public:
   enum class condition { starting, ready, ending };
 
+  // Of long messages, so that the other side copies while this one does.
+  static constexpr std::size_t publish_every = std::size_t{64} << 10;
   // Larger rings take longer messages in one go.
   static constexpr std::size_t ring_capacity = std::size_t{1} << 20;
 
@@ -66,7 +68,8 @@ class remote_worker {
   }
   /// Sends `t`, or as much of it as there is room for; send_more() does the rest.
   void send(task& t);
-  void send_more();
+  /// False if there was no room, or nothing to send.
+  bool send_more();
   bool is_sending() const noexcept { return sending_ != nullptr || !control_.empty(); }
   /// Sends a frame that belongs to no call.
   void send_control(request_header header, std::span<const std::byte> body);

@@ -169,12 +169,16 @@ class server {
 
   void write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      bytes = bytes.subspan(channel_.write_some(bytes));
+      const std::size_t piece = std::min(bytes.size(), remote_worker::publish_every);
+      const std::size_t wrote = channel_.write_some(bytes.first(piece));
+      bytes = bytes.subspan(wrote);
       if (bytes.empty()) return;
       channel_.publish();
+      if (wrote == piece) continue;
       const std::size_t room = std::min(bytes.size(), remote_worker::ring_capacity / 4);
-      if (!channel_.wait({.room = room}))
+      if (!channel_.wait({.room = room})) {
         throw std::runtime_error{"worker: the channel is damaged"};
+      }
     }
   }
 
