@@ -44,8 +44,8 @@ struct executor_access;
 template <typename Executor, typename Function, std::ranges::input_range... Ranges>
 auto start_map(Executor& where, const map_options& options, Function&& function,
                Ranges&&... ranges);
-template <typename Function, std::ranges::input_range... Ranges>
-auto start_remote_map(executor& where, const map_options& options, Function&& function,
+template <typename Executor, typename Function, std::ranges::input_range... Ranges>
+auto start_remote_map(Executor& where, const map_options& options, Function&& function,
                       Ranges&&... ranges);
 
 }  // namespace detail

@@ -89,26 +89,28 @@ struct worker_settings {
   std::vector<std::pair<std::string, std::string>> environment = {};  ///< on top of this process's
   std::string working_directory = {};
   std::optional<int> nice = {};
-  std::optional<int> oom_score_adj = {};               ///< above 0: the kernel kills workers first
-  std::vector<int> affinity = {};                      ///< CPU numbers; worker i runs on number i
-  std::optional<std::uint64_t> address_space = {};     ///< bytes; more is std::bad_alloc
-  std::optional<std::uint64_t> cpu_seconds = {};       ///< of a worker's life; more is SIGXCPU
+  std::optional<int> oom_score_adj = {};            ///< above 0: the kernel kills workers first
+  std::vector<int> affinity = {};                   ///< CPU numbers; worker i runs on number i
+  std::optional<std::uint64_t> address_space = {};  ///< bytes; more is std::bad_alloc
+  std::optional<std::uint64_t> cpu_seconds = {};    ///< of a worker's life; more is SIGXCPU
   std::optional<std::uint64_t> open_files = {};
   bool no_new_privileges = false;
-  std::vector<int> denied_system_calls = {};           ///< fail with EPERM; implies no_new_privileges
+  std::vector<int> denied_system_calls = {};  ///< fail with EPERM; implies no_new_privileges
 };
 
 struct process_pool_options {
   std::optional<int> max_workers = {};  ///< > 0; none: usable_cpus()
   std::string name = {};                ///< for messages; none: process-pool-<n>
   cadre::start_method start_method = cadre::start_method::zygote;
-  worker_function initializer = {};  ///< runs first in each worker; if it throws, the pool is broken
-  worker_function finalizer = {};    ///< runs last in each worker that ends in good order
+  worker_function initializer =
+      {};                          ///< runs first in each worker; if it throws, the pool is broken
+  worker_function finalizer = {};  ///< runs last in each worker that ends in good order
   /// A worker that had nothing to do for so long ends.
   std::chrono::nanoseconds idle_timeout = std::chrono::nanoseconds::max();
   std::optional<std::size_t> max_calls_per_worker = {};  ///< > 0; then it is replaced
-  std::size_t max_resident = 0;  ///< bytes; a worker larger than this after a call is replaced; 0: none
-  std::optional<std::size_t> max_pending = {};  ///< > 0; none: no bound
+  std::size_t max_resident =
+      0;  ///< bytes; a worker larger than this after a call is replaced; 0: none
+  std::optional<std::size_t> max_pending = {};           ///< > 0; none: no bound
   cadre::when_full when_full = cadre::when_full::block;  ///< caller_runs is not possible
   std::size_t max_message = std::size_t{1} << 30;        ///< bytes of one call, and of one result
   cadre::on_worker_death on_worker_death = cadre::on_worker_death::replace_worker;

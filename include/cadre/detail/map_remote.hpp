@@ -6,7 +6,6 @@
 #include <cadre/detail/map_start.hpp>
 #include <cadre/detail/portable_call.hpp>
 
-#include <algorithm>
 #include <limits>
 #include <memory>
 #include <tuple>
@@ -95,9 +94,8 @@ std::size_t remote_chunk(const map_options& options, unsigned workers, const Inp
 }
 
 template <typename R, typename Function, typename... Inputs>
-map_results<R> start_remote_source(executor& where, const map_options& options,
-                                   std::size_t size, std::size_t chunk, Function function,
-                                   Inputs... inputs) {
+map_results<R> start_remote_source(executor& where, const map_options& options, std::size_t size,
+                                   std::size_t chunk, Function function, Inputs... inputs) {
   using elements = std::tuple<remote_element<Inputs>...>;
   using source = windowed_source<R, remote_batch_call, elements, Function, Inputs...>;
   const time_point deadline = options.timeout ? deadline_after(*options.timeout) : never;
@@ -106,8 +104,8 @@ map_results<R> start_remote_source(executor& where, const map_options& options,
                                                  std::tuple<Inputs...>{std::move(inputs)...})};
 }
 
-template <typename Function, std::ranges::input_range... Ranges>
-auto start_remote_map(executor& where, const map_options& options, Function&& function,
+template <typename Executor, typename Function, std::ranges::input_range... Ranges>
+auto start_remote_map(Executor& where, const map_options& options, Function&& function,
                       Ranges&&... ranges) {
   using plain = std::decay_t<Function>;
   using result = map_result<plain, decltype(make_input(std::declval<Ranges>()))...>;
@@ -121,10 +119,9 @@ auto start_remote_map(executor& where, const map_options& options, Function&& fu
   }
   const auto start = [&](auto... inputs) {
     const std::size_t chunk = remote_chunk(options, where.max_workers(), inputs...);
-    return start_remote_source<result, plain>(where, options,
-                                              std::numeric_limits<std::size_t>::max(), chunk,
-                                              std::forward<Function>(function),
-                                              std::move(inputs)...);
+    return start_remote_source<result, plain>(
+        where, options, std::numeric_limits<std::size_t>::max(), chunk,
+        std::forward<Function>(function), std::move(inputs)...);
   };
   return start(make_indexed_input(std::forward<Ranges>(ranges))...);
 }
