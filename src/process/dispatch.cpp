@@ -3,6 +3,7 @@
 #include <cadre/hooks.hpp>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "ipc/spin.hpp"
@@ -75,6 +76,11 @@ remote_worker* process_pool_executor::impl::choose_worker(std::size_t most) noex
   remote_worker* best = nullptr;
   for (auto& [token, w] : workers_) {
     if (!w->may_send() || w->in_flight() >= most) continue;
+    // What it has begun cannot be taken back when it is to end.
+    if (options_.max_calls_per_worker &&
+        w->calls + w->in_flight() >= *options_.max_calls_per_worker) {
+      continue;
+    }
     if (best == nullptr || w->in_flight() < best->in_flight() ||
         (w->in_flight() == best->in_flight() && w->idle_since > best->idle_since)) {
       best = w.get();
@@ -96,10 +102,9 @@ void process_pool_executor::impl::pump() {
     const remote_worker& w = *entry.second;
     return w.now == remote_worker::condition::starting || (w.may_send() && w.in_flight() == 0);
   });
-  const bool waiting = !queue_.empty() || std::any_of(workers_.begin(), workers_.end(),
-                                                      [](const auto& entry) {
-                                                        return entry.second->in_flight() > 1;
-                                                      });
+  const bool waiting = !queue_.empty() ||
+                       std::any_of(workers_.begin(), workers_.end(),
+                                   [](const auto& entry) { return entry.second->in_flight() > 1; });
   start_wanted_ = waiting && all_busy && workers_.size() < max_workers_ && broken_why_.empty();
 }
 
@@ -147,13 +152,18 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   w.reading = true;
   held.unlock();
   borrowed_answers batch;
-  const bool sound = w.read(*batch, most_answers);
+  bool sound = false;
+  try {
+    sound = w.read(*batch, most_answers);
+  } catch (const std::bad_alloc&) {
+    // What it wants to send cannot be held; it ends as one that is not sound.
+  }
   held.lock();
   w.reading = false;
   if (!deaths_.empty()) wake_collector();  // which could not bury it while we were reading
   std::vector<verdict> verdicts;
   verdicts.reserve((*batch).list.size());
-  for (answer& a : (*batch).list) take_answer(w, a, verdicts);
+  for (answer& a : (*batch).list) take_answer(w, *batch, a, verdicts);
   if (!sound) condemn(w);
   if (w.is_sending()) w.send_more();
   begin_head(w);
@@ -166,13 +176,13 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   return true;
 }
 
-void process_pool_executor::impl::take_answer(remote_worker& w, answer& a,
+void process_pool_executor::impl::take_answer(remote_worker& w, const answers& from, answer& a,
                                               std::vector<verdict>& to) {
   if (w.faulty) return;
   task* t = nullptr;
   const bool in_turn = w.take_next(a.header, t);
   if (in_turn && std::exchange(w.initialising, false)) {
-    initialised(w, a);
+    initialised(w, from, a);
     return;
   }
   const frame_kind kind = a.header.kind;
@@ -188,7 +198,8 @@ void process_pool_executor::impl::take_answer(remote_worker& w, answer& a,
   t->worker = nullptr;
   ++w.calls;
   const std::uint64_t ns = a.header.run_ns;
-  mean_run_ns_ = mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
+  mean_run_ns_ =
+      mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
   run_times_.add(ns, 1);
   queue_times_.add(static_cast<std::uint64_t>(std::max<std::int64_t>(
                        0, std::chrono::nanoseconds{clock::now() - t->submitted}.count() -
@@ -203,7 +214,8 @@ void process_pool_executor::impl::take_answer(remote_worker& w, answer& a,
 }
 
 /// Tells the futures. Without the lock.
-void process_pool_executor::impl::conclude(const answers& from, std::vector<verdict>& all) noexcept {
+void process_pool_executor::impl::conclude(const answers& from,
+                                           std::vector<verdict>& all) noexcept {
   if (all.empty()) return;
   const auto returned = [](const verdict& v) {
     return v.answered != nullptr && v.answered->header.kind == frame_kind::value;
@@ -235,8 +247,7 @@ void process_pool_executor::impl::conclude(const answers& from, std::vector<verd
   over(all.size());
 }
 
-void process_pool_executor::impl::retire_if_due(remote_worker& w,
-                                                const process::answer_header& a) {
+void process_pool_executor::impl::retire_if_due(remote_worker& w, const process::answer_header& a) {
   const bool old = options_.max_calls_per_worker && w.calls >= *options_.max_calls_per_worker;
   const bool large = options_.max_resident != 0 && a.resident > options_.max_resident;
   if ((old || large) && w.now == remote_worker::condition::ready) end_worker(w);

@@ -91,7 +91,7 @@ const process_pool_executor::impl*& process_pool_executor::impl::concluding_here
 
 /// Throws what encoding throws.
 process::task* process_pool_executor::impl::prepare(detail::state_base& call,
-                                                   const submit_options& options) {
+                                                    const submit_options& options) {
   const detail::portable_call_traits* traits = call.portable();
   if (traits == nullptr) {
     throw std::invalid_argument{
@@ -120,13 +120,16 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
   return t;
 }
 
-void process_pool_executor::impl::enqueue(detail::state_base& call,
-                                          const submit_options& options) {
+void process_pool_executor::impl::enqueue(detail::state_base& call, const submit_options& options) {
   if (forked()) refuse();
+  bool open = false;
   {
     const std::lock_guard held{mutex_};
-    if (closed_) refuse();
+    open = !closed_;
+    // Before the call is anyone else's: there may be no thread.
+    if (open && !collector_.joinable()) start_collector();
   }
+  if (!open) refuse();
   reserve_room();
   process::task* t = nullptr;
   try {
@@ -144,7 +147,8 @@ void process_pool_executor::impl::enqueue(detail::state_base& call,
     call.add_ref();  // the task's reference goes, that of the caller stays
     t->destroy();
     call.mark_observed();
-    if (call.try_start()) call.fail(std::make_exception_ptr(shutdown_error{"process_pool: closed"}));
+    if (call.try_start())
+      call.fail(std::make_exception_ptr(shutdown_error{"process_pool: closed"}));
     refuse();
   }
   accept(*t, held);
@@ -156,7 +160,6 @@ void process_pool_executor::impl::accept(process::task& t, lock& held) {
   queue_.push(t);
   pump();
   const bool wake = start_wanted_;
-  if (wake && !collector_.joinable()) start_collector();
   held.unlock();
   if (wake) wake_collector();
 }
@@ -191,7 +194,12 @@ void process_pool_executor::impl::refuse() {
         "process_pool: it belongs to the parent of this forked process; make a new pool in the "
         "child"};
   }
-  if (!broken_why_.empty()) throw broken_executor{broken_why_};
+  std::string why;
+  {
+    const std::lock_guard held{mutex_};
+    why = broken_why_;
+  }
+  if (!why.empty()) throw broken_executor{why};
   throw shutdown_error{
       "process_pool: cannot submit after shutdown; the call was not accepted: submit it to another "
       "executor"};
@@ -203,10 +211,13 @@ bool process_pool_executor::impl::withdraw(detail::state_base& call) noexcept {
   if (forked()) return true;
   const std::lock_guard held{mutex_};
   auto* t = static_cast<process::task*>(call.owner_data);
+  process::remote_worker* const w = t->worker;
   if (t->queued) {
     queue_.remove(*t);
-  } else if (t->worker == nullptr || !t->worker->revoke(*t)) {
+  } else if (w == nullptr || !w->revoke(*t)) {
     return false;
+  } else {
+    begin_head(*w);  // the next one's, which may never be heard of
   }
   ++totals_.cancelled;
   over(1);
@@ -298,7 +309,8 @@ shutdown_report process_pool_executor::impl::shutdown(const shutdown_options& op
     report.still_running = stats().running;
     return report;
   }
-  const auto deadline = options.deadline ? detail::deadline_after(*options.deadline) : detail::never;
+  const auto deadline =
+      options.deadline ? detail::deadline_after(*options.deadline) : detail::never;
   if (!wait_until_idle(deadline)) {
     cancel_pending();
     held.lock();
@@ -326,6 +338,7 @@ void process_pool_executor::impl::end_workers(int signal) {
   if (forked()) return;
   lock held{mutex_};
   closed_ = true;
+  killed_ = true;
   if (room_) room_->close();
   held.unlock();
   cancel_pending();

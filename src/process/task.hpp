@@ -57,7 +57,7 @@ class task {
 
   // While it is sent.
   remote_worker* worker = nullptr;
-  std::uint64_t number = 0;  // of the worker's requests
+  std::uint64_t number = 0;                                        // of the worker's requests
   std::chrono::steady_clock::time_point deadline = detail::never;  // of the next step to end it
   stop_reason stopping = stop_reason::none;
   unsigned stop_steps = 0;  // taken: request_stop, SIGTERM, SIGKILL
@@ -66,6 +66,7 @@ class task {
   const std::optional<std::chrono::nanoseconds> timeout;
   const std::chrono::nanoseconds grace;
   unsigned retries;
+  unsigned losses = 0;  // workers that died before they said that they had begun it
 
   const std::chrono::steady_clock::time_point submitted = std::chrono::steady_clock::now();
 

@@ -130,8 +130,8 @@ class server {
       // From here to the answer the parent sees a call that was begun and not answered, if this
       // process dies. dies here: the survivor sees the call as lost; test
       // fault.process_pool_fault.a_call_that_kills_its_worker_costs_itself_only.
-      const bool mine = request.kind != frame_kind::call ||
-                        page_.claims.take(request.slot, request.number);
+      const bool mine =
+          request.kind != frame_kind::call || page_.claims.take(request.slot, request.number);
       const auto body = read_body(static_cast<std::size_t>(request.size));
       switch (request.kind) {
         case frame_kind::learn_module:
@@ -173,7 +173,8 @@ class server {
       if (bytes.empty()) return;
       channel_.publish();
       const std::size_t room = std::min(bytes.size(), remote_worker::ring_capacity / 4);
-      if (!channel_.wait({.room = room})) throw std::runtime_error{"worker: the channel is damaged"};
+      if (!channel_.wait({.room = room}))
+        throw std::runtime_error{"worker: the channel is damaged"};
     }
   }
 
@@ -225,6 +226,7 @@ class server {
       if (watched) token = stops_.begin(request.number);
       decoder in{body.subspan(name_size)};
       what.run(in, out_, token, begun);
+      if (out_.size() > settings_.max_message) refuse_result();
     };
     if (const std::exception_ptr thrown = detail::run_traced(work, trace)) {
       out_.clear();
@@ -236,6 +238,13 @@ class server {
     answer.run_ns =
         static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - begin}.count());
     reply(answer, request, out_.bytes());
+  }
+
+  [[noreturn]] void refuse_result() const {
+    throw codec_error{"process_pool: the result of the call takes " + std::to_string(out_.size()) +
+                      " bytes, more than the max_message of " +
+                      std::to_string(settings_.max_message) +
+                      "; the call did run: raise the limit, or return less"};
   }
 
   void run_finalizer(const request_header& request, std::span<const std::byte> body) {
