@@ -54,10 +54,14 @@ std::string cause_of(const death_report& how) {
 
 /// Under the lock.
 void process_pool_executor::impl::start_collector() {
-  // All signals are the user's threads'.
+  // All signals are the user's threads', but those of faults: values are decoded and callbacks run here,
+  // and a blocked fault would end the process without asking the user's handler.
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) {
+    ::sigdelset(&all, fault);
+  }
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
     collector_ = std::thread{[self = shared_from_this()] { self->collect(); }};
