@@ -141,7 +141,11 @@ class server {
           if (request.descriptor != code_address{}) run_finalizer(request, body);
           return EXIT_SUCCESS;
         default:
-          mine ? serve(request, body) : reply({.kind = frame_kind::skipped}, request, {});
+          if (!mine) {
+            reply({.kind = frame_kind::skipped}, request, {});
+          } else if (!serve(request, body) && request.kind == frame_kind::initialize) {
+            return EXIT_FAILURE;  // before the calls that were sent behind it
+          }
       }
     }
   }
@@ -209,7 +213,8 @@ class server {
     return *found;
   }
 
-  void serve(const request_header& request, std::span<const std::byte> body) {
+  /// False if it threw.
+  bool serve(const request_header& request, std::span<const std::byte> body) {
     const auto begin = clock::now();
     out_.clear();
     answer_header answer{.kind = frame_kind::value};
@@ -238,6 +243,7 @@ class server {
     answer.run_ns =
         static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - begin}.count());
     reply(answer, request, out_.bytes());
+    return answer.kind == frame_kind::value;
   }
 
   [[noreturn]] void refuse_result() const {
