@@ -27,8 +27,10 @@ constexpr std::uint64_t control_token = 0;  // workers' begin with 1
 // A worker's socket, which it uses once, has its token and this bit.
 constexpr std::uint64_t hello_bit = std::uint64_t{1} << 63;
 
-// Workers that die before they come to their first call would be replaced for ever.
-constexpr unsigned most_failed_starts = 3;
+// Workers that die before they come to their first call would be replaced for ever. An initializer that
+// kills them is slow perhaps, and will do it again; a start alone is quick, and it is others who kill it.
+constexpr unsigned most_failed_initializers = 3;
+constexpr unsigned most_failed_starts = 20;
 // As would a call that kills its workers before these have said that they run it.
 constexpr unsigned most_losses = 3;
 
@@ -374,7 +376,7 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   gone = {};
   held.lock();
   if (breaks) break_pool(cause, held);
-  if (failed_starts_ >= most_failed_starts) {
+  if (failed_starts_ >= (options_.initializer ? most_failed_initializers : most_failed_starts)) {
     break_pool("workers die before they can run a call; the last one, " + cause, held);
   }
 }

@@ -107,7 +107,8 @@ void kill_until(clock::time_point end, const process_pool_executor& pool, tally&
           ::kill(pid, SIGKILL);
       }
     }
-    std::this_thread::sleep_for(std::chrono::microseconds{500 + random() % 10'000});
+    // Time for workers to start; more under ThreadSanitizer, where they need more.
+    std::this_thread::sleep_for(std::chrono::microseconds{500 + random() % 10'000} * time_scale());
   }
 }
 
