@@ -345,7 +345,7 @@ TEST(process_pool_fault, f10_workers_are_replaced_after_their_calls_with_a_backl
 // The order to end must not come between the parts of the next call.
 TEST(process_pool_fault, workers_are_replaced_while_a_large_call_is_sent) {
   auto options = workers(1);
-  options.max_calls_per_worker = 1;
+  options.max_resident = 1;  // all are too large
   process_pool_executor pool{std::move(options)};
   const std::string large(std::size_t{3} << 20, 'x');
   std::vector<future<std::size_t>> sizes;
