@@ -27,8 +27,14 @@ constexpr std::uint64_t control_token = 0;  // workers' begin with 1
 // A worker's socket, which it uses once, has its token and this bit.
 constexpr std::uint64_t hello_bit = std::uint64_t{1} << 63;
 
-// Workers that die before they come to their first call would be replaced for ever.
-constexpr unsigned most_failed_starts = 3;
+// Workers that die before they come to their first call would be replaced for ever. An initializer that
+// kills them is slow perhaps, and will do it again; a start alone is quick, and it is others who kill it.
+constexpr unsigned most_failed_initializers = 3;
+constexpr unsigned most_failed_starts = 20;
+// As would a call that kills its workers before these have said that they run it.
+constexpr unsigned most_losses = 3;
+
+constexpr const char* damaged = "it had sent what it cannot have meant: its memory was damaged";
 
 std::string quoted(const task& t) {
   const std::string_view name = t.call().name();
@@ -50,10 +56,14 @@ std::string cause_of(const death_report& how) {
 
 /// Under the lock.
 void process_pool_executor::impl::start_collector() {
-  // All signals are the user's threads'.
+  // All signals are the user's threads', but those of faults: values are decoded and callbacks run here,
+  // and a blocked fault would end the process without asking the user's handler.
   sigset_t all;
   sigset_t before;
   ::sigfillset(&all);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) {
+    ::sigdelset(&all, fault);
+  }
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
     collector_ = std::thread{[self = shared_from_this()] { self->collect(); }};
@@ -173,13 +183,14 @@ void process_pool_executor::impl::start_worker(lock& held) {
   try {
     auto made = std::make_unique<remote_worker>(index, token, options_.max_message);
     w = workers_.emplace(token, std::move(made)).first->second.get();
-    auto starter = starter_;
+    if (!starter_) starter_ = process::worker_starter::acquire();
+    const auto starter = starter_;
     held.unlock();
-    if (!starter) starter = process::worker_starter::acquire();
     poller_.add(w->hello().fd(), token | hello_bit, ipc::poller::trigger::level);
     poller_.add(w->bell(), token, ipc::poller::trigger::edge);
     encoder argument;
-    encode(argument, process::worker_argument{index, options_.max_resident != 0});
+    encode(argument,
+           process::worker_argument{index, options_.max_resident != 0, options_.max_message});
     const auto started =
         starter->start(spec_of(index), &process::worker_main, argument.bytes(), w->descriptors(),
                        [weak = weak_from_this(), token](const death_report& how) {
@@ -203,11 +214,12 @@ void process_pool_executor::impl::start_worker(lock& held) {
       poller_.remove(w->bell());
       workers_.erase(token);
     }
-    // The others will do the work, if there are any. The next call tries again.
+    // The others will do the work, if there are any. The pool is not broken: descriptors, memory and
+    // processes may be had again.
     if (workers_.empty()) {
       fail_queued(held, std::make_exception_ptr(broken_executor{
                             "process_pool \"" + options_.name + "\": no worker can be started: " +
-                            why + "; the pending calls failed: submit again when that is mended"}));
+                            why + "; its pending calls failed: submit them again later"}));
     }
   }
 }
@@ -245,13 +257,16 @@ process::request_header process_pool_executor::impl::header_of(
   return header;
 }
 
-void process_pool_executor::impl::initialised(remote_worker& w, const process::answer& a) {
+void process_pool_executor::impl::initialised(remote_worker& w, const process::answers& from,
+                                              const process::answer& a) {
   if (a.header.kind == frame_kind::value) {
     failed_starts_ = 0;
     return;
   }
   w.now = remote_worker::condition::ending;
-  starter_->kill(w.process, SIGTERM);
+  starter_->kill(w.process, SIGKILL);
+  const auto cause = from.body(a);
+  deferred_cause_.assign(cause.begin(), cause.end());
   deferred_break_ = "its initializer threw in worker " + std::to_string(w.index);
   wake_collector();
 }
@@ -309,10 +324,30 @@ void process_pool_executor::impl::bury_dead(lock& held) {
     // What it still sent counts.
     while (drain(*found->second, held)) {
     }
+    if (found->second->reading) {  // by a waiter that came while the lock was free
+      deaths_.emplace_back(token, std::move(how));
+      continue;
+    }
     bury(*found->second, how, held);
   }
   pump();
-  if (!deferred_break_.empty()) break_pool(std::exchange(deferred_break_, {}), held);
+  if (!deferred_break_.empty()) break_as_deferred(held);
+}
+
+void process_pool_executor::impl::break_as_deferred(lock& held) {
+  std::string why = std::exchange(deferred_break_, {});
+  const auto cause = std::exchange(deferred_cause_, {});
+  held.unlock();  // to decode may be the user's
+  try {
+    decoder in{cause};
+    std::rethrow_exception(detail::decode_exception(in));
+  } catch (const std::exception& e) {
+    why += std::string{": "} + e.what();
+  } catch (...) {
+    why += ": something that is no std::exception";
+  }
+  held.lock();
+  break_pool(std::move(why), held);
 }
 
 void process_pool_executor::impl::bury(remote_worker& w, const death_report& how, lock& held) {
@@ -323,18 +358,24 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   const bool lost = head != nullptr && w.has_begun(*head);
   auto tasks = w.take_all();
   std::vector<verdict> verdicts;
-  const bool breaks = lost && options_.on_worker_death == on_worker_death::break_pool;
+  const bool policy_breaks = options_.on_worker_death == on_worker_death::break_pool;
+  const bool breaks = lost && policy_breaks;
+  const bool over = killed_ || !broken_why_.empty();
   for (auto t = tasks.rbegin(); t != tasks.rend(); ++t) {
     (*t)->worker = nullptr;
-    const bool again =
-        *t != head || !lost || ((*t)->stopping == stop_reason::none && (*t)->retries != 0);
+    const bool begun = *t == head && lost;
+    // A worker may have lied about what it has begun.
+    const bool unlucky = *t == head && !lost && ++(*t)->losses > most_losses;
+    const bool again = !over && !unlucky &&
+                       (!begun || ((*t)->stopping == stop_reason::none && (*t)->retries != 0));
     if (again) {
-      if (*t == head && lost) --(*t)->retries;
-      (*t)->deadline = detail::never;
-      (*t)->stop_steps = 0;
+      if (begun) --(*t)->retries;
       queue_.push_again(**t);
     } else {
-      verdicts.push_back({*t, nullptr, verdict_on(**t, w, how)});
+      const bool innocent = !broken_why_.empty() && (!begun || policy_breaks);
+      verdicts.push_back({*t, nullptr,
+                          innocent ? std::make_exception_ptr(broken_executor{broken_why_})
+                                   : verdict_on(**t, w, how)});
     }
   }
   const std::string cause = "worker " + std::to_string(w.index) + " " + cause_of(how);
@@ -348,7 +389,7 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   gone = {};
   held.lock();
   if (breaks) break_pool(cause, held);
-  if (failed_starts_ >= most_failed_starts) {
+  if (failed_starts_ >= (options_.initializer ? most_failed_initializers : most_failed_starts)) {
     break_pool("workers die before they can run a call; the last one, " + cause, held);
   }
 }
@@ -366,7 +407,7 @@ std::exception_ptr process_pool_executor::impl::protocol_broken(const task& t,
   death.pid = w.pid;
   death.signal = SIGKILL;
   death.call = t.call().name();
-  death.hint = "it had sent what it cannot have meant: its memory was damaged";
+  death.hint = damaged;
   return std::make_exception_ptr(worker_died{std::move(death)});
 }
 
@@ -379,7 +420,9 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
   death.exit_code = how.exit_code.value_or(0);
   death.call = t.call().name();
   death.peak_memory = how.peak_memory;
-  if (t.stopping == stop_reason::request) {
+  if (w.faulty) {
+    death.hint = damaged;
+  } else if (t.stopping == stop_reason::request) {
     death.hint = "it did not stop within its grace period after request_stop()";
   } else if (how.signal == SIGKILL && how.peak_memory != 0) {
     death.hint = "if nobody killed it, the kernel did for want of memory; it had used " +
@@ -402,8 +445,9 @@ void process_pool_executor::impl::break_pool(std::string why, lock& held) {
   if (room_) room_->close();
   for (auto& [token, w] : workers_) {
     while (task* t = w->revoke_last()) queue_.push_again(*t);
-    if (options_.on_worker_death == on_worker_death::break_pool)
-      starter_->kill(w->process, SIGTERM);
+    if (options_.on_worker_death == on_worker_death::break_pool && w->process != 0) {
+      starter_->kill(w->process, SIGKILL);
+    }
   }
   const auto reason = std::make_exception_ptr(broken_executor{broken_why_});
   fail_queued(held, reason);

@@ -3,6 +3,7 @@
 #include <cadre/hooks.hpp>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "ipc/spin.hpp"
@@ -75,6 +76,11 @@ remote_worker* process_pool_executor::impl::choose_worker(std::size_t most) noex
   remote_worker* best = nullptr;
   for (auto& [token, w] : workers_) {
     if (!w->may_send() || w->in_flight() >= most) continue;
+    // What it has begun cannot be taken back when it is to end.
+    if (options_.max_calls_per_worker &&
+        w->calls + w->in_flight() >= *options_.max_calls_per_worker) {
+      continue;
+    }
     if (best == nullptr || w->in_flight() < best->in_flight() ||
         (w->in_flight() == best->in_flight() && w->idle_since > best->idle_since)) {
       best = w.get();
@@ -146,14 +152,19 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   w.reading = true;
   held.unlock();
   borrowed_answers batch;
-  const bool sound = w.read(*batch, most_answers);
+  bool sound = false;
+  try {
+    sound = w.read(*batch, most_answers);
+  } catch (const std::bad_alloc&) {
+    // What it wants to send cannot be held; it ends as one that is not sound.
+  }
   held.lock();
   w.reading = false;
   if (!deaths_.empty()) wake_collector();  // which could not bury it while we were reading
   std::vector<verdict> verdicts;
   verdicts.reserve((*batch).list.size());
   const auto now = clock::now();
-  for (answer& a : (*batch).list) take_answer(w, a, now, verdicts);
+  for (answer& a : (*batch).list) take_answer(w, *batch, a, now, verdicts);
   if (!sound) condemn(w);
   if (w.is_sending()) w.send_more();
   begin_head(w);
@@ -166,13 +177,14 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   return true;
 }
 
-void process_pool_executor::impl::take_answer(remote_worker& w, answer& a, clock::time_point now,
+void process_pool_executor::impl::take_answer(remote_worker& w, const answers& from, answer& a,
+                                              clock::time_point now,
                                               std::vector<verdict>& to) {
   if (w.faulty) return;
   task* t = nullptr;
   const bool in_turn = w.take_next(a.header, t);
   if (in_turn && std::exchange(w.initialising, false)) {
-    initialised(w, a);
+    initialised(w, from, a);
     return;
   }
   const frame_kind kind = a.header.kind;

@@ -122,10 +122,14 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
 
 void process_pool_executor::impl::enqueue(detail::state_base& call, const submit_options& options) {
   if (forked()) refuse();
+  bool open = false;
   {
     const std::lock_guard held{mutex_};
-    if (closed_) refuse();
+    open = !closed_;
+    // Before the call is anyone else's: there may be no thread.
+    if (open && !collector_.joinable()) start_collector();
   }
+  if (!open) refuse();
   reserve_room();
   process::task* t = nullptr;
   try {
@@ -156,7 +160,6 @@ void process_pool_executor::impl::accept(process::task& t, lock& held) {
   queue_.push(t);
   pump();
   const bool wake = start_wanted_;
-  if (wake && !collector_.joinable()) start_collector();
   held.unlock();
   if (wake) wake_collector();
 }
@@ -191,7 +194,12 @@ void process_pool_executor::impl::refuse() {
         "process_pool: it belongs to the parent of this forked process; make a new pool in the "
         "child"};
   }
-  if (!broken_why_.empty()) throw broken_executor{broken_why_};
+  std::string why;
+  {
+    const std::lock_guard held{mutex_};
+    why = broken_why_;
+  }
+  if (!why.empty()) throw broken_executor{why};
   throw shutdown_error{
       "process_pool: cannot submit after shutdown; the call was not accepted: submit it to another "
       "executor"};
@@ -209,7 +217,7 @@ bool process_pool_executor::impl::withdraw(detail::state_base& call) noexcept {
   } else if (w == nullptr || !w->revoke(*t)) {
     return false;
   } else {
-    begin_head(*w);
+    begin_head(*w);  // the next one's, which may never be heard of
   }
   ++totals_.cancelled;
   over(1);
@@ -330,6 +338,7 @@ void process_pool_executor::impl::end_workers(int signal) {
   if (forked()) return;
   lock held{mutex_};
   closed_ = true;
+  killed_ = true;
   if (room_) room_->close();
   held.unlock();
   cancel_pending();

@@ -88,8 +88,10 @@ class process_pool_executor::impl final : public detail::call_owner,
   void spread();
   void begin_head(process::remote_worker& w) noexcept;
   bool drain(process::remote_worker& w, lock& held);
-  void initialised(process::remote_worker& w, const process::answer& a);
-  void take_answer(process::remote_worker& w, process::answer& a, clock::time_point now,
+  void initialised(process::remote_worker& w, const process::answers& from,
+                   const process::answer& a);
+  void take_answer(process::remote_worker& w, const process::answers& from, process::answer& a,
+                   clock::time_point now,
                    std::vector<verdict>& to);
   void conclude(const process::answers& from, std::vector<verdict>& all) noexcept;
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
@@ -108,6 +110,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   void start_worker(lock& held);
   void greet(process::remote_worker& w);
   void bury_dead(lock& held);
+  void break_as_deferred(lock& held);
   void bury(process::remote_worker& w, const process::death_report& how, lock& held);
   process::request_header header_of(const detail::call_descriptor& descriptor,
                                     process::frame_kind kind) const;
@@ -136,6 +139,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::vector<std::pair<std::uint64_t, process::death_report>> deaths_;  // with tokens
   bool start_wanted_ = false;
   bool closed_ = false;
+  bool killed_ = false;       // by end_workers(): nothing runs again
   bool finished_ = false;     // the collector has nothing more to do
   bool helping_ = false;      // a waiter reads answers
   bool helped_ = false;       // one did, since the collector last looked
@@ -144,8 +148,9 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::size_t helpers_ = 0;
   unsigned failed_starts_ = 0;  // in a row
   std::string broken_why_;
-  std::string deferred_break_;     // for the collector to do
-  std::uint64_t mean_run_ns_ = 0;  // of late; 0: not known
+  std::string deferred_break_;             // for the collector to do
+  std::vector<std::byte> deferred_cause_;  // an encoded exception, or nothing
+  std::uint64_t mean_run_ns_ = 0;          // of late; 0: not known
   executor_stats totals_;
   detail::histogram queue_times_, run_times_;
   std::thread collector_;

@@ -11,6 +11,13 @@ namespace cadre::process {
 
 using ipc::region;
 
+namespace {
+
+// max_message is about values; what a call throws may take so much more.
+constexpr std::size_t exception_allowance = std::size_t{1} << 20;
+
+}  // namespace
+
 remote_worker::remote_worker(unsigned i, std::uint64_t t, std::size_t max_message)
     : index{i},
       token{t},
@@ -18,7 +25,7 @@ remote_worker::remote_worker(unsigned i, std::uint64_t t, std::size_t max_messag
       shared_{region::create(shared_page_size, region::access::both)},
       page_{&shared_page::make_in(shared_.memory)},
       hello_{ipc::packet_socket::pair()},
-      reader_{max_message} {}
+      reader_{max_message + exception_allowance} {}
 
 std::array<int, 4> remote_worker::descriptors() const noexcept {
   return {mine_.handle.get(), shared_.handle.get(), bell_.fd(), hello_.second.fd()};
@@ -71,6 +78,10 @@ void remote_worker::send(task& t) {
   learn_modules();
   t.worker = this;
   t.number = reserve_number(&t);
+  // What another worker was to be told of it does not count here.
+  t.deadline = detail::never;
+  t.stopping = stop_reason::none;
+  t.stop_steps = 0;
   request_header& header = t.header();
   header.number = t.number;
   header.slot = static_cast<std::uint32_t>(t.number % ipc::claim_table::slot_count);
@@ -82,27 +93,34 @@ void remote_worker::send(task& t) {
 
 bool remote_worker::send_more() {
   if (!channel_ || faulty) return false;
-  bool any = false;
-  if (!control_.empty()) {
+  // Nothing may come between the parts of a frame.
+  bool any = sending_ != nullptr && sent_ != 0 && send_task();
+  const bool between = sending_ == nullptr || sent_ == 0;
+  if (between && !control_.empty()) {
     const std::size_t wrote = channel_->write_some(std::span{control_}.subspan(control_sent_));
-    any = wrote != 0;
+    any = any || wrote != 0;
     control_sent_ += wrote;
     if (control_sent_ == control_.size()) {
       control_.clear();
       control_sent_ = 0;
     }
   }
-  if (control_.empty() && sending_ != nullptr) {
-    const auto frame = sending_->frame();
-    for (std::size_t wrote = 1; wrote != 0 && sent_ != frame.size(); sent_ += wrote) {
-      const std::size_t piece = std::min(frame.size() - sent_, publish_every);
-      wrote = channel_->write_some(frame.subspan(sent_, piece));
-      channel_->publish();
-      any = any || wrote != 0;
-    }
-    if (sent_ == frame.size()) sending_ = nullptr;
-  }
+  if (control_.empty() && sending_ != nullptr && sent_ == 0) any = send_task() || any;
   channel_->publish();
+  return any;
+}
+
+/// Sends as much of sending_ as there is room for. False if there was none.
+bool remote_worker::send_task() {
+  const auto frame = sending_->frame();
+  const std::size_t before = sent_;
+  for (std::size_t wrote = 1; wrote != 0 && sent_ != frame.size(); sent_ += wrote) {
+    const std::size_t piece = std::min(frame.size() - sent_, publish_every);
+    wrote = channel_->write_some(frame.subspan(sent_, piece));
+    channel_->publish();
+  }
+  const bool any = sent_ != before;
+  if (sent_ == frame.size()) sending_ = nullptr;
   return any;
 }
 

@@ -122,6 +122,7 @@ class remote_worker {
  private:
   task*& entry(std::uint64_t number) noexcept { return entries_[number % entries_.size()]; }
   std::uint64_t reserve_number(task* t) noexcept;
+  bool send_task();
   void learn_modules();
 
   ipc::created_region mine_;

@@ -66,6 +66,7 @@ class task {
   const std::optional<std::chrono::nanoseconds> timeout;
   const std::chrono::nanoseconds grace;
   unsigned retries;
+  unsigned losses = 0;  // workers that died before they said that they had begun it
 
   const std::chrono::steady_clock::time_point submitted = std::chrono::steady_clock::now();
 

@@ -141,7 +141,11 @@ class server {
           if (request.descriptor != code_address{}) run_finalizer(request, body);
           return EXIT_SUCCESS;
         default:
-          mine ? serve(request, body) : reply({.kind = frame_kind::skipped}, request, {});
+          if (!mine) {
+            reply({.kind = frame_kind::skipped}, request, {});
+          } else if (!serve(request, body) && request.kind == frame_kind::initialize) {
+            return EXIT_FAILURE;  // before the calls that were sent behind it
+          }
       }
     }
   }
@@ -213,7 +217,8 @@ class server {
     return *found;
   }
 
-  void serve(const request_header& request, std::span<const std::byte> body) {
+  /// False if it threw.
+  bool serve(const request_header& request, std::span<const std::byte> body) {
     const auto begin = clock::now();
     out_.clear();
     answer_header answer{.kind = frame_kind::value};
@@ -230,6 +235,7 @@ class server {
       if (watched) token = stops_.begin(request.number);
       decoder in{body.subspan(name_size)};
       what.run(in, out_, token, begun);
+      if (out_.size() > settings_.max_message) refuse_result();
     };
     if (const std::exception_ptr thrown = detail::run_traced(work, trace)) {
       out_.clear();
@@ -241,6 +247,14 @@ class server {
     answer.run_ns =
         static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - begin}.count());
     reply(answer, request, out_.bytes());
+    return answer.kind == frame_kind::value;
+  }
+
+  [[noreturn]] void refuse_result() const {
+    throw codec_error{"process_pool: the result of the call takes " + std::to_string(out_.size()) +
+                      " bytes, more than the max_message of " +
+                      std::to_string(settings_.max_message) +
+                      "; the call did run: raise the limit, or return less"};
   }
 
   void run_finalizer(const request_header& request, std::span<const std::byte> body) {

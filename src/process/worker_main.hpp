@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 namespace cadre::process {
@@ -14,6 +15,7 @@ int worker_main(std::span<const std::byte> argument, std::span<const int> fds);
 struct worker_argument {
   unsigned index = 0;              // of the worker in its pool
   bool measures_resident = false;  // after each call
+  std::uint64_t max_message = 0;   // bytes of a result
 };
 
 }  // namespace cadre::process

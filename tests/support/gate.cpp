@@ -27,9 +27,10 @@ struct gate::shared {
     ::syscall(SYS_futex, &value, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
   }
 
-  void arrive() {
-    arrivals.fetch_add(1);
+  std::uint32_t arrive() {
+    const std::uint32_t before = arrivals.fetch_add(1);
     wake_all(arrivals);
+    return before + 1;
   }
 
   void take_ticket() {
@@ -134,6 +135,10 @@ int pass_and_throw(gate_handle at) {
 int arrive(gate_handle at, int result) {
   visit { at } -> arrive();
   return result;
+}
+
+unsigned count_arrival(gate_handle at) {
+  return visit { at } -> arrive();
 }
 
 }  // namespace cadre::test

@@ -49,5 +49,7 @@ int pass(gate_handle at, int result);
 int pass_and_throw(gate_handle at);
 /// A call: arrives at the gate and goes on; returns `result`.
 int arrive(gate_handle at, int result);
+/// A call: arrives at the gate, goes on, and returns the number of its arrival, from 1.
+unsigned count_arrival(gate_handle at);
 
 }  // namespace cadre::test

@@ -41,11 +41,20 @@ void add_children(resources& found) {
   if (any) found.emplace("child process", child.si_pid == 0 ? "running" : "not reaped");
 }
 
+/// Memory that was shared with worker processes.
+void add_shared_memory(resources& found) {
+  std::ifstream maps{"/proc/self/maps"};
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find("/memfd:") != std::string::npos) found.emplace("memory " + line, "mapped");
+  }
+}
+
 resources present() {
   resources found;
   add_threads(found);
   add_descriptors(found);
   add_children(found);
+  add_shared_memory(found);
   return found;
 }
 
