@@ -17,6 +17,7 @@
 #include <cadre/local_executor.hpp>        // IWYU pragma: export
 #include <cadre/make_executor.hpp>         // IWYU pragma: export
 #include <cadre/map.hpp>                   // IWYU pragma: export
+#include <cadre/process_pool_executor.hpp>
 #include <cadre/promise.hpp>               // IWYU pragma: export
 #include <cadre/register_exception.hpp>    // IWYU pragma: export
 #include <cadre/stats.hpp>                 // IWYU pragma: export
