@@ -6,7 +6,6 @@
 #include <map>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 // [workers]
 /// Each worker has its own, as it has its own of everything. Empty in this process.
@@ -22,12 +21,12 @@ int main() {
        .initializer = cadre::bind(&load, 10),  // a function, or one with its arguments
        .max_calls_per_worker = 100,            // then a fresh process: leaks cannot grow
        .worker = {.environment = {{"TZ", "UTC"}}, .nice = 5}}};
-  auto two = pool.submit(&look_up, "two");
+  auto two = pool.submit(&look_up, std::string{"two"});
   // [/workers]
 
   bool kept_its_type = false;
   try {
-    pool.submit(&look_up, "three").get();
+    pool.submit(&look_up, std::string{"three"}).get();
   } catch (const std::out_of_range& e) {  // thrown in the worker by std::map
     std::cout << e.what() << '\n';
     kept_its_type = true;
