@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// All of cadre's core: futures and the executors of this process.
+// All of cadre's core: futures, and the executors of threads and of worker processes.
 //
 //     #include <cadre/cadre.hpp>
 #pragma once
