@@ -70,6 +70,8 @@ class echo_workers {
       const one_way back = Connect();
       if (fork() == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(there.in);  // or it would never see the end
+        close(back.out);
         serve(there.out, back.in);
       }
       close(there.out);
