@@ -25,12 +25,14 @@ from pathlib import Path
 
 BENCHES = (
     "submit_get submit_get_2p post latency_hot latency_cold fib map_tiny map_small map_medium "
-    "memory idle"
+    "memory idle "
+    "proc_submit_get proc_latency proc_payload proc_start proc_map proc_crash proc_memory"
 ).split()
 
 HERE = Path(__file__).parent
 PYTHON = "/usr/bin/python3"  # the system's, not one that happens to be first in PATH
 PYTHON_POOL = HERE / "python" / "thread_pool.py"
+PYTHON_PROCESSES = HERE / "python" / "process_pool.py"
 TIMEOUT_S = 120
 
 # Above this share of all CPUs, other processes disturb the measurement. /proc/stat counts in ticks
@@ -40,7 +42,7 @@ OTHERS_SLACK_S = 0.03
 ATTEMPTS = 4
 
 
-MORE_IS_BETTER = {"speedup", "efficiency"}
+MORE_IS_BETTER = {"speedup", "efficiency", "gb_per_s"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,20 @@ class AtMost:
         return f"{ours:.4g}", ours / self.limit - 1
 
 
+@dataclass(frozen=True)
+class AtLeast:
+    limit: float
+    metric: str
+    variant: str = ""
+
+    def __str__(self):
+        return f"{self.metric} >= {self.limit:g}"
+
+    def judge(self, medians):
+        ours = medians["cadre", self.metric, self.variant]
+        return f"{ours:.4g}", self.limit / ours - 1
+
+
 TBB = ("tbb_task_group", "tbb_arena")
 WITHIN_5_PERCENT = 1 / 1.05
 VARIANTS = ("free", "x")
@@ -120,6 +136,24 @@ BARS = {
     "map_medium": [Times(WITHIN_5_PERCENT, ("tbb_parallel_for",), "speedup")],
     "memory": [AtMost(96, "bytes_per_call", "future")],
     "idle": [AtMost(0.5, "cpu_percent", "empty"), AtMost(0.5, "cpu_percent", "one_call")],
+    "proc_submit_get": [
+        AtMost(667, "ns_per_call"),
+        Times(100, ("python",), "ns_per_call"),
+        Times(1, ("pipe",), "ns_per_call"),
+    ],
+    "proc_latency": [
+        AtMost(1000, "p50_ns"),
+        Times(100, ("python",), "p50_ns"),
+        Times(20, ("pipe",), "p50_ns"),
+    ],
+    "proc_payload": [
+        *(Times(0.9, ("unix_socket",), "gb_per_s", s) for s in ("1KB", "64KB", "1MB", "64MB")),
+        *(AtLeast(3, "gb_per_s", s) for s in ("64KB", "1MB", "64MB")),
+    ],
+    "proc_start": [AtMost(5, "ms", "small"), AtMost(6, "ms", "1GiB")],
+    "proc_map": [AtLeast(0.95, "efficiency")],
+    "proc_crash": [AtMost(2, "ms", "failure"), AtMost(5, "ms", "next")],
+    "proc_memory": [AtMost(300 * 1024, "bytes_per_worker")],
 }
 
 
@@ -165,6 +199,9 @@ def listed_by(command):
 
 def commands_of(bench, build):
     """The implementations of a benchmark and how each is started."""
+    if bench.startswith("proc_"):
+        ways = [str(build / "benchmarks" / f"bench_{bench}")], [PYTHON, str(PYTHON_PROCESSES), bench]
+        return {impl: [*way, "--impl", impl] for way in ways for impl in listed_by(way)}
     binary, python = [str(build / "benchmarks" / f"bench_{bench}")], [PYTHON, str(PYTHON_POOL)]
     commands = {impl: [*binary, "--impl", impl] for impl in listed_by(binary)}
     if bench in listed_by(python):

@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cadre/register_exception.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -156,6 +157,10 @@ void sort_in(tree& found, const fs::directory_entry& entry, std::vector<fs::path
       found.files.push_back(entry.path());
   }
 }
+
+// So that it arrives as what it is from a worker process, too.
+[[maybe_unused]] const bool registered = cadre::register_exception<stopped>(
+    [](cadre::encoder&, const stopped&) {}, [](cadre::decoder&) { return stopped{}; });
 
 }  // namespace
 

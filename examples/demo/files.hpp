@@ -6,6 +6,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <stop_token>
 #include <string>
@@ -14,7 +15,7 @@
 namespace demo {
 
 /// Thrown where work ends because a stop was requested.
-struct stopped {};
+struct stopped : std::exception {};
 
 struct file_facts {
   std::string path;

@@ -60,7 +60,7 @@ void progress::draw(clock::time_point now) {
   const double seconds = std::chrono::duration<double>(now - begin_).count();
   std::string bar(width, '-');
   std::fill_n(bar.begin(), done_ * width / total_, '#');
-  std::printf("\r%-8s[%s] %3.0f %%  %.0f files/s  %.1f s left\033[K", title_.c_str(), bar.c_str(),
+  std::printf("\r%-10s[%s] %3.0f %%  %.0f files/s  %.1f s left\033[K", title_.c_str(), bar.c_str(),
               share * 100, static_cast<double>(done_) / std::max(seconds, 1e-9),
               seconds / share - seconds);
   std::fflush(stdout);

@@ -47,7 +47,8 @@ class Demo(unittest.TestCase):
     def run_demo(self, *options):
         done = subprocess.run([DEMO, str(self.root), *options], capture_output=True, text=True,
                               timeout=HANG_LIMIT)
-        self.assertEqual(done.stderr, "")
+        if not SANITIZED:  # which reports what crashes
+            self.assertEqual(done.stderr, "")
         return done
 
     def fact(self, done, name):
@@ -80,12 +81,11 @@ class Demo(unittest.TestCase):
     def test_table_has_a_row_per_pass(self):
         self.write("a", b"x")
         done = self.run_demo("--workers", "3")
-        header, serial, pool = re.search(r"^(pass .*)\n(serial .*)\n(pool .*)$", done.stdout,
-                                         re.MULTILINE).groups()
+        header, *rows = re.search(r"^(pass .*)\n(serial .*)\n(threads .*)\n(processes .*)$",
+                                  done.stdout, re.MULTILINE).groups()
         self.assertEqual(header.split(), ["pass", "workers", "seconds", "calls/s", "MB/s",
                                           "speed-up"])
-        self.assertEqual(serial.split()[1], "1")
-        self.assertEqual(pool.split()[1], "3")
+        self.assertEqual([row.split()[1] for row in rows], ["1", "3", "3"])
 
     def test_unreadable_files_are_failed_calls_and_listed(self):
         self.write("good", b"word")
@@ -107,7 +107,26 @@ class Demo(unittest.TestCase):
         (self.root / "changes").symlink_to("/proc/sys/kernel/random/uuid")  # at each read
         done = self.run_demo()
         self.assertEqual(done.returncode, 1)
-        self.assertIn(f"DIFFERENT, first at {self.root}/changes", self.fact(done, "results"))
+        self.assertIn(f"DIFFERENT in threads, first at {self.root}/changes", self.fact(done, "results"))
+
+    def test_each_damaged_image_costs_one_call(self):
+        done = self.run_demo()
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("28 decoded, 12 crashed", self.fact(done, "images"))
+        ends = dict(re.findall(r"^  (\w+\.png) +(\w+)", done.stdout, re.MULTILINE))
+        expected = {f"truncated{i}.png": "SIGABRT" for i in range(2, 40, 5)}
+        expected |= {f"oversized{i}.png": "SIGSEGV" for i in range(9, 40, 10)}
+        if SANITIZED:  # it reports what it finds and exits
+            self.assertEqual(ends.keys(), expected.keys())
+        else:
+            self.assertEqual(ends, expected)
+
+    def test_leaves_no_file_behind(self):
+        folder = self.root / "temporary"
+        folder.mkdir()
+        subprocess.run([DEMO, str(self.root)], env=os.environ | {"TMPDIR": str(folder)}, check=True,
+                       capture_output=True, timeout=HANG_LIMIT)
+        self.assertEqual(list(folder.iterdir()), [])
 
     def test_what_is_no_file_is_skipped(self):
         self.write("folder/file", b"word")
@@ -162,10 +181,15 @@ class Demo(unittest.TestCase):
         rest = self.interrupt_after(str(self.root))
         self.assertRegex(rest, r'interrupted in the pass "(warm-up|serial)": \d+ of 1004 files done')
 
-    def test_interrupt_stops_the_pool(self):
+    def test_interrupt_stops_the_threads(self):
         self.fill()
         rest = self.interrupt_after("serial")
-        self.assertRegex(rest, r'interrupted in the pass "pool": \d+ of 1004 files done')
+        self.assertRegex(rest, r'interrupted in the pass "threads": \d+ of 1004 files done')
+
+    def test_interrupt_stops_the_worker_processes(self):
+        self.fill()
+        rest = self.interrupt_after("threads")
+        self.assertRegex(rest, r'interrupted in the pass "processes": \d+ of 1004 files done')
 
     def test_progress_is_shown_on_a_terminal_only(self):
         self.fill()
@@ -181,7 +205,7 @@ class Demo(unittest.TestCase):
         os.close(screen)
         self.assertEqual(demo.returncode, 0)
         self.assertRegex(shown.decode(),
-                         r"\rpool +\[#*-*\] +\d+ %  \d+ files/s  \d+\.\d s left\x1b\[K")
+                         r"\rthreads +\[#*-*\] +\d+ %  \d+ files/s  \d+\.\d s left\x1b\[K")
         in_a_pipe = subprocess.run([DEMO, str(self.root)], capture_output=True, timeout=HANG_LIMIT)
         self.assertNotIn(b"\r", in_a_pipe.stdout)
 

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT
-// All of cadre's core: futures and the executors of this process.
+// All of cadre's core: futures, and the executors of threads and of worker processes.
 //
 //     #include <cadre/cadre.hpp>
 #pragma once
 
-#include <cadre/bind.hpp>                  // IWYU pragma: export
-#include <cadre/codec.hpp>                 // IWYU pragma: export
-#include <cadre/config.hpp>                // IWYU pragma: export
-#include <cadre/encoder.hpp>               // IWYU pragma: export
-#include <cadre/errors.hpp>                // IWYU pragma: export
-#include <cadre/executor.hpp>              // IWYU pragma: export
-#include <cadre/future.hpp>                // IWYU pragma: export
-#include <cadre/hooks.hpp>                 // IWYU pragma: export
-#include <cadre/init.hpp>                  // IWYU pragma: export
-#include <cadre/inline_executor.hpp>       // IWYU pragma: export
-#include <cadre/local_executor.hpp>        // IWYU pragma: export
-#include <cadre/make_executor.hpp>         // IWYU pragma: export
-#include <cadre/map.hpp>                   // IWYU pragma: export
+#include <cadre/bind.hpp>             // IWYU pragma: export
+#include <cadre/codec.hpp>            // IWYU pragma: export
+#include <cadre/config.hpp>           // IWYU pragma: export
+#include <cadre/encoder.hpp>          // IWYU pragma: export
+#include <cadre/errors.hpp>           // IWYU pragma: export
+#include <cadre/executor.hpp>         // IWYU pragma: export
+#include <cadre/future.hpp>           // IWYU pragma: export
+#include <cadre/hooks.hpp>            // IWYU pragma: export
+#include <cadre/init.hpp>             // IWYU pragma: export
+#include <cadre/inline_executor.hpp>  // IWYU pragma: export
+#include <cadre/local_executor.hpp>   // IWYU pragma: export
+#include <cadre/make_executor.hpp>    // IWYU pragma: export
+#include <cadre/map.hpp>              // IWYU pragma: export
+#include <cadre/process_pool_executor.hpp>
 #include <cadre/promise.hpp>               // IWYU pragma: export
 #include <cadre/register_exception.hpp>    // IWYU pragma: export
 #include <cadre/stats.hpp>                 // IWYU pragma: export

@@ -51,10 +51,11 @@ using map_value = std::conditional_t<
     std::conditional_t<std::is_lvalue_reference_v<R>, std::add_pointer_t<R>, std::decay_t<R>>>;
 
 /// Trivial values lie bare; others in an optional, so that each can be dropped when its turn is
-/// over.
+/// over. So do those of type bool, since a vector of bare ones has no elements to refer to.
 template <typename R>
-inline constexpr bool map_bare = std::is_trivially_copyable_v<map_value<R>> &&
-                                 std::is_trivially_default_constructible_v<map_value<R>>;
+inline constexpr bool map_bare =
+    !std::is_same_v<map_value<R>, bool> && std::is_trivially_copyable_v<map_value<R>> &&
+    std::is_trivially_default_constructible_v<map_value<R>>;
 template <typename R>
 using map_slot = std::conditional_t<map_bare<R>, map_value<R>, std::optional<map_value<R>>>;
 

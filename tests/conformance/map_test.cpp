@@ -74,6 +74,8 @@ struct arrive_at {
   int operator()(int n) const { return arrive(here, n); }
 };
 
+bool is_even(int n) { return n % 2 == 0; }
+
 const std::vector<int> squares_to_nine{0, 1, 4, 9, 16, 25, 36, 49, 64, 81};
 
 }  // namespace
@@ -82,6 +84,15 @@ TYPED_TEST(map, gives_the_results_in_the_order_of_the_input) {
   const auto executor = TypeParam::make(2);
 
   EXPECT_EQ(all_of(executor->map(&square, std::views::iota(0, 10))), squares_to_nine);
+}
+
+TYPED_TEST(map, gives_the_answers_of_a_predicate) {
+  const auto executor = TypeParam::make(2);
+
+  std::vector<bool> even;
+  for (const bool answer : executor->map(&is_even, std::views::iota(0, 3))) even.push_back(answer);
+
+  EXPECT_EQ(even, (std::vector{true, false, true}));
 }
 
 TYPED_TEST(map, takes_several_ranges_together) {

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// What the benchmarks of worker processes share: workers written by hand, to compare with.
+#pragma once
+
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <span>
+#include <vector>
+
+#include "harness.hpp"
+
+namespace bench {
+
+/// Both ends of a way for bytes: what is written to `in` is read from `out`.
+struct one_way {
+  int out = -1;
+  int in = -1;
+};
+
+inline one_way make_pipe() {
+  std::array<int, 2> ends{};
+  if (pipe(ends.data()) != 0) std::exit(EXIT_FAILURE);
+  return {ends[0], ends[1]};
+}
+
+inline one_way make_socket() {
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()) != 0) std::exit(EXIT_FAILURE);
+  return {ends[0], ends[1]};
+}
+
+inline bool write_all(int fd, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto n = write(fd, bytes.data(), bytes.size());
+    if (n <= 0) return false;
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+inline bool read_all(int fd, std::span<std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto n = read(fd, bytes.data(), bytes.size());
+    if (n <= 0) return false;
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+/// Processes forked beforehand, each of which sends back what it is sent: a length, then so many
+/// bytes. This is the least that a program would write for itself.
+template <one_way (*Connect)()>
+class echo_workers {
+ public:
+  static constexpr int workers = bench::workers;
+
+  echo_workers() {
+    for (auto& each : each_) {
+      const one_way there = Connect();
+      const one_way back = Connect();
+      if (fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(there.in);  // or it would never see the end
+        close(back.out);
+        serve(there.out, back.in);
+      }
+      close(there.out);
+      close(back.in);
+      each = {back.out, there.in};
+    }
+  }
+  ~echo_workers() {
+    for (const auto& each : each_) {
+      close(each.in);
+      close(each.out);
+    }
+    while (wait(nullptr) > 0) {
+    }
+  }
+  echo_workers(const echo_workers&) = delete;
+  echo_workers& operator=(const echo_workers&) = delete;
+
+  void send(int worker, std::span<const std::byte> body) {
+    const std::uint64_t size = body.size();
+    const int fd = each_[static_cast<std::size_t>(worker)].in;
+    if (body.size() > small) {
+      check(write_all(fd, std::as_bytes(std::span{&size, 1})) && write_all(fd, body));
+      return;
+    }
+    std::array<std::byte, sizeof size + small> whole;  // one system call
+    std::memcpy(whole.data(), &size, sizeof size);
+    std::memcpy(whole.data() + sizeof size, body.data(), body.size());
+    check(write_all(fd, std::span{whole}.first(sizeof size + body.size())));
+  }
+  void receive(int worker, std::span<std::byte> body) {
+    check(read_all(each_[static_cast<std::size_t>(worker)].out, body));
+  }
+
+ private:
+  static constexpr std::size_t small = 1024;
+
+  static void check(bool good) {
+    if (!good) std::exit(EXIT_FAILURE);
+  }
+  [[noreturn]] static void serve(int in, int out) {
+    std::vector<std::byte> body;
+    std::uint64_t size = 0;
+    while (read_all(in, std::as_writable_bytes(std::span{&size, 1}))) {
+      body.resize(size);
+      if (!read_all(in, body) || !write_all(out, body)) break;
+    }
+    _exit(0);
+  }
+
+  std::array<one_way, workers> each_;
+};
+
+using pipe_workers = echo_workers<&make_pipe>;
+using socket_workers = echo_workers<&make_socket>;
+
+/// Runs `call` in a process of its own; how that ended.
+template <typename Call>
+int forked(Call call) {
+  const pid_t child = fork();
+  if (child == 0) {
+    call();
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return status;
+}
+
+}  // namespace bench
