@@ -93,6 +93,7 @@ void process_pool_executor::impl::collect() {
 bool process_pool_executor::impl::collect_once(lock& held) {
   bool again = false;
   if (!deaths_.empty()) bury_dead(held);
+  if (initializer_error_) break_by_initializer(held);
   if (start_wanted_) {
     start_worker(held);
     again = true;
@@ -166,7 +167,7 @@ void process_pool_executor::impl::start_worker(lock& held) {
     poller_.add(w->hello().fd(), token | hello_bit, ipc::poller::trigger::level);
     poller_.add(w->bell(), token, ipc::poller::trigger::edge);
     encoder argument;
-    encode(argument, process::worker_argument{index, options_.max_resident != 0});
+    encode(argument, process::worker_argument{index, options_.max_resident != 0, options_.name});
     const auto started = starter_->start(
         spec_of(index), &process::worker_main, argument.bytes(), w->descriptors(),
         [weak = weak_from_this(), token](const death_report& how) {
@@ -227,14 +228,16 @@ process::request_header process_pool_executor::impl::header_of(
   return header;
 }
 
-void process_pool_executor::impl::initialised(remote_worker& w, const process::answer& a) {
+void process_pool_executor::impl::initialised(remote_worker& w, const process::answer& a,
+                                              const process::answers& from) {
   if (a.header.kind == frame_kind::value) {
     failed_starts_ = 0;
     return;
   }
   w.now = remote_worker::condition::ending;
   starter_->kill(w.process, SIGTERM);
-  deferred_break_ = "its initializer threw in worker " + std::to_string(w.index);
+  const auto thrown = from.body(a);
+  initializer_error_.emplace(thrown.begin(), thrown.end());
   wake_collector();
 }
 
@@ -294,7 +297,13 @@ void process_pool_executor::impl::bury_dead(lock& held) {
     bury(*found->second, how, held);
   }
   pump();
-  if (!deferred_break_.empty()) break_pool(std::exchange(deferred_break_, {}), held);
+  // What came back from the last workers has nowhere to go.
+  if (!broken_why_.empty()) fail_queued(held);
+  if (killed_) {
+    held.unlock();
+    cancel_pending();
+    held.lock();
+  }
 }
 
 void process_pool_executor::impl::bury(remote_worker& w, const death_report& how, lock& held) {
@@ -305,31 +314,33 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   const bool lost = head != nullptr && w.has_begun(*head);
   auto tasks = w.take_all();
   std::vector<verdict> verdicts;
-  const bool breaks = lost && options_.on_worker_death == on_worker_death::break_pool;
+  const bool unasked = lost && head->stopping == stop_reason::none && !killed_;
+  const bool breaks = unasked && options_.on_worker_death == on_worker_death::break_pool;
   for (auto t = tasks.rbegin(); t != tasks.rend(); ++t) {
     (*t)->worker = nullptr;
-    const bool again = *t != head || !lost ||
-                       ((*t)->stopping == stop_reason::none && (*t)->retries != 0);
+    const bool again = *t != head || !lost || (unasked && !breaks && head->retries != 0);
     if (again) {
       if (*t == head && lost) --(*t)->retries;
       (*t)->deadline = detail::never;
       (*t)->stop_steps = 0;
       queue_.push_again(**t);
     } else {
-      verdicts.push_back({*t, nullptr, verdict_on(**t, w, how)});
+      verdicts.push_back({*t});
     }
   }
-  const std::string cause = "worker " + std::to_string(w.index) + " " + cause_of(how);
+  const std::string cause =
+      "worker " + std::to_string(w.index) + " (pid " + std::to_string(w.pid) + ") " + cause_of(how);
   // Its memory goes without the lock.
   auto gone = workers_.extract(w.token);
   // release: pairs with the acquire in wait_until_idle().
   changes_.fetch_add(1, std::memory_order_release);
   sync::futex_wake(&changes_, INT32_MAX);
+  if (breaks) break_pool(cause, held);
+  for (verdict& v : verdicts) v.error = breaks ? broken() : verdict_on(*v.of, w, how);
   held.unlock();
   conclude({}, verdicts);
   gone = {};
   held.lock();
-  if (breaks) break_pool(cause, held);
   if (failed_starts_ >= most_failed_starts) {
     break_pool("workers die before they can run a call; the last one, " + cause, held);
   }
@@ -374,6 +385,27 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
   return std::make_exception_ptr(worker_died{std::move(death)});
 }
 
+/// A new object for each call: those who catch one may be in different threads.
+std::exception_ptr process_pool_executor::impl::broken() const {
+  return std::make_exception_ptr(broken_executor{broken_why_});
+}
+
+void process_pool_executor::impl::break_by_initializer(lock& held) {
+  const auto encoded = *std::exchange(initializer_error_, std::nullopt);
+  held.unlock();
+  std::string what;
+  try {
+    decoder in{encoded};
+    std::rethrow_exception(detail::decode_exception(in));
+  } catch (const std::exception& e) {
+    what = e.what();
+  } catch (...) {
+    what = "something that is no std::exception";
+  }
+  held.lock();
+  break_pool("its initializer threw: " + what, held);
+}
+
 /// Fails what is pending; nothing is accepted any more.
 void process_pool_executor::impl::break_pool(std::string why, lock& held) {
   if (!broken_why_.empty()) return;
@@ -386,8 +418,7 @@ void process_pool_executor::impl::break_pool(std::string why, lock& held) {
     while (task* t = w->revoke_last()) queue_.push_again(*t);
     if (options_.on_worker_death == on_worker_death::break_pool) starter_->kill(w->process, SIGTERM);
   }
-  const auto reason = std::make_exception_ptr(broken_executor{broken_why_});
-  fail_queued(held, reason);
+  fail_queued(held);
 }
 
 }  // namespace cadre

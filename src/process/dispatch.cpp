@@ -75,6 +75,11 @@ remote_worker* process_pool_executor::impl::choose_worker(std::size_t most) noex
   remote_worker* best = nullptr;
   for (auto& [token, w] : workers_) {
     if (!w->may_send() || w->in_flight() >= most) continue;
+    // Who is at its last call gets no other, since the next in turn cannot be taken back.
+    if (options_.max_calls_per_worker &&
+        w->calls + w->in_flight() >= *options_.max_calls_per_worker) {
+      continue;
+    }
     if (best == nullptr || w->in_flight() < best->in_flight() ||
         (w->in_flight() == best->in_flight() && w->idle_since > best->idle_since)) {
       best = w.get();
@@ -96,11 +101,11 @@ void process_pool_executor::impl::pump() {
     const remote_worker& w = *entry.second;
     return w.now == remote_worker::condition::starting || (w.may_send() && w.in_flight() == 0);
   });
-  const bool waiting = !queue_.empty() || std::any_of(workers_.begin(), workers_.end(),
-                                                      [](const auto& entry) {
-                                                        return entry.second->in_flight() > 1;
-                                                      });
-  start_wanted_ = waiting && all_busy && workers_.size() < max_workers_ && broken_why_.empty();
+  const bool waiting =
+      !queue_.empty() || std::any_of(workers_.begin(), workers_.end(),
+                                     [](const auto& entry) { return entry.second->has_spare(); });
+  start_wanted_ =
+      waiting && all_busy && workers_.size() < max_workers_ && broken_why_.empty() && !killed_;
 }
 
 void process_pool_executor::impl::send(remote_worker& w, task& t) {
@@ -153,7 +158,7 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   if (!deaths_.empty()) wake_collector();  // which could not bury it while we were reading
   std::vector<verdict> verdicts;
   verdicts.reserve((*batch).list.size());
-  for (answer& a : (*batch).list) take_answer(w, a, verdicts);
+  for (answer& a : (*batch).list) take_answer(w, a, *batch, verdicts);
   if (!sound) condemn(w);
   if (w.is_sending()) w.send_more();
   begin_head(w);
@@ -166,13 +171,13 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   return true;
 }
 
-void process_pool_executor::impl::take_answer(remote_worker& w, answer& a,
+void process_pool_executor::impl::take_answer(remote_worker& w, answer& a, const answers& from,
                                               std::vector<verdict>& to) {
   if (w.faulty) return;
   task* t = nullptr;
   const bool in_turn = w.take_next(a.header, t);
   if (in_turn && std::exchange(w.initialising, false)) {
-    initialised(w, a);
+    initialised(w, a, from);
     return;
   }
   const frame_kind kind = a.header.kind;

@@ -76,7 +76,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   void accept(process::task& t, lock& held);
   void fail_unsent(detail::state_base& call, std::exception_ptr reason) noexcept;
   void cancel_pending();
-  void fail_queued(lock& held, const std::exception_ptr& reason);
+  void fail_queued(lock& held);
   bool wait_until_idle(detail::time_point deadline) noexcept;
   void join_collector() noexcept;
 
@@ -88,8 +88,10 @@ class process_pool_executor::impl final : public detail::call_owner,
   void spread();
   void begin_head(process::remote_worker& w) noexcept;
   bool drain(process::remote_worker& w, lock& held);
-  void initialised(process::remote_worker& w, const process::answer& a);
-  void take_answer(process::remote_worker& w, process::answer& a, std::vector<verdict>& to);
+  void initialised(process::remote_worker& w, const process::answer& a,
+                   const process::answers& from);
+  void take_answer(process::remote_worker& w, process::answer& a, const process::answers& from,
+                   std::vector<verdict>& to);
   void conclude(const process::answers& from, std::vector<verdict>& all) noexcept;
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
   void end_worker(process::remote_worker& w);
@@ -117,7 +119,9 @@ class process_pool_executor::impl final : public detail::call_owner,
                                 const process::death_report& how) const;
   void keep_time(clock::time_point now);
   clock::time_point next_deadline() const noexcept;
+  std::exception_ptr broken() const;
   void break_pool(std::string why, lock& held);
+  void break_by_initializer(lock& held);
   process::worker_spec spec_of(unsigned index) const;
 
   const unsigned max_workers_;
@@ -141,7 +145,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::size_t helpers_ = 0;
   unsigned failed_starts_ = 0;  // in a row
   std::string broken_why_;
-  std::string deferred_break_;  // for the collector to do
+  bool killed_ = false;                                      // by end_workers()
+  std::optional<std::vector<std::byte>> initializer_error_;  // encoded, for the collector
   std::uint64_t mean_run_ns_ = 0;  // of late; 0: not known
   executor_stats totals_;
   detail::histogram queue_times_, run_times_;

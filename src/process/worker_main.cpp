@@ -18,6 +18,7 @@
 #include <thread>
 #include <utility>
 
+#include "executor/worker_identity.hpp"
 #include "ipc/channel.hpp"
 #include "ipc/packet_socket.hpp"
 #include "ipc/region.hpp"
@@ -120,6 +121,7 @@ class server {
   server(ipc::worker_end& channel, shared_page& page, const worker_argument& settings)
       : channel_{channel}, page_{page}, settings_{settings}, stops_{page} {
     decode_functions_with(modules_);
+    detail::set_worker_identity({settings_.index, settings_.pool});
   }
 
   /// The exit code.
@@ -141,7 +143,11 @@ class server {
           if (request.descriptor != code_address{}) run_finalizer(request, body);
           return EXIT_SUCCESS;
         default:
-          mine ? serve(request, body) : reply({.kind = frame_kind::skipped}, request, {});
+          if (!mine) {
+            reply({.kind = frame_kind::skipped}, request, {});
+          } else if (!serve(request, body) && request.kind == frame_kind::initialize) {
+            return EXIT_FAILURE;  // before it comes to the calls that it was sent meanwhile
+          }
       }
     }
   }
@@ -208,7 +214,8 @@ class server {
     return *found;
   }
 
-  void serve(const request_header& request, std::span<const std::byte> body) {
+  /// True if it returned a value.
+  bool serve(const request_header& request, std::span<const std::byte> body) {
     const auto begin = clock::now();
     out_.clear();
     answer_header answer{.kind = frame_kind::value};
@@ -236,6 +243,7 @@ class server {
     answer.run_ns =
         static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - begin}.count());
     reply(answer, request, out_.bytes());
+    return answer.kind == frame_kind::value;
   }
 
   void run_finalizer(const request_header& request, std::span<const std::byte> body) {
@@ -250,7 +258,7 @@ class server {
 
   ipc::worker_end& channel_;
   shared_page& page_;
-  const worker_argument settings_;
+  const worker_argument settings_;  // this_worker names its pool
   module_resolver modules_;
   stop_watch stops_;
   encoder out_;

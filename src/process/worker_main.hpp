@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 namespace cadre::process {
 
@@ -14,6 +15,7 @@ int worker_main(std::span<const std::byte> argument, std::span<const int> fds);
 struct worker_argument {
   unsigned index = 0;              // of the worker in its pool
   bool measures_resident = false;  // after each call
+  std::string pool = {};           // its name
 };
 
 }  // namespace cadre::process
