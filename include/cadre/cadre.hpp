@@ -21,5 +21,6 @@
 #include <cadre/promise.hpp>               // IWYU pragma: export
 #include <cadre/register_exception.hpp>    // IWYU pragma: export
 #include <cadre/stats.hpp>                 // IWYU pragma: export
+#include <cadre/this_worker.hpp>           // IWYU pragma: export
 #include <cadre/thread_pool_executor.hpp>  // IWYU pragma: export
 #include <cadre/wait.hpp>                  // IWYU pragma: export

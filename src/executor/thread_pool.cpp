@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include "executor/worker_identity.hpp"
+
 namespace cadre {
 namespace {
 
@@ -263,6 +265,7 @@ bool thread_pool_executor::impl::occupy_place() {
 }
 
 void thread_pool_executor::impl::thread_main(unsigned index) {
+  detail::set_worker_identity({index, options_.thread_name_prefix});
   if (initialise(index)) {
     places_[index].worker->run();
     try {
@@ -273,6 +276,7 @@ void thread_pool_executor::impl::thread_main(unsigned index) {
   } else {
     queue.dismiss(false, 0);
   }
+  detail::set_worker_identity({});
   {
     const std::lock_guard lock{places_mutex_};
     places_[index].occupied = false;

@@ -189,8 +189,8 @@ void process_pool_executor::impl::start_worker(lock& held) {
     poller_.add(w->hello().fd(), token | hello_bit, ipc::poller::trigger::level);
     poller_.add(w->bell(), token, ipc::poller::trigger::edge);
     encoder argument;
-    encode(argument,
-           process::worker_argument{index, options_.max_resident != 0, options_.max_message});
+    encode(argument, process::worker_argument{index, options_.max_resident != 0,
+                                              options_.max_message, options_.name});
     const auto started =
         starter->start(spec_of(index), &process::worker_main, argument.bytes(), w->descriptors(),
                        [weak = weak_from_this(), token](const death_report& how) {
@@ -217,9 +217,8 @@ void process_pool_executor::impl::start_worker(lock& held) {
     // The others will do the work, if there are any. The pool is not broken: descriptors, memory and
     // processes may be had again.
     if (workers_.empty()) {
-      fail_queued(held, std::make_exception_ptr(broken_executor{
-                            "process_pool \"" + options_.name + "\": no worker can be started: " +
-                            why + "; its pending calls failed: submit them again later"}));
+      fail_queued(held, "process_pool \"" + options_.name + "\": no worker can be started: " + why +
+                            "; its pending calls failed: submit them again later");
     }
   }
 }
@@ -331,6 +330,13 @@ void process_pool_executor::impl::bury_dead(lock& held) {
     bury(*found->second, how, held);
   }
   pump();
+  // What came back from the last workers has nowhere to go.
+  if (!broken_why_.empty()) fail_queued(held, broken_why_);
+  if (killed_) {
+    held.unlock();
+    cancel_pending();
+    held.lock();
+  }
   if (!deferred_break_.empty()) break_as_deferred(held);
 }
 
@@ -358,37 +364,40 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   const bool lost = head != nullptr && w.has_begun(*head);
   auto tasks = w.take_all();
   std::vector<verdict> verdicts;
-  const bool policy_breaks = options_.on_worker_death == on_worker_death::break_pool;
-  const bool breaks = lost && policy_breaks;
   const bool over = killed_ || !broken_why_.empty();
+  const bool unasked = lost && head->stopping == stop_reason::none && !over;
+  const bool breaks = unasked && options_.on_worker_death == on_worker_death::break_pool;
   for (auto t = tasks.rbegin(); t != tasks.rend(); ++t) {
     (*t)->worker = nullptr;
     const bool begun = *t == head && lost;
     // A worker may have lied about what it has begun.
     const bool unlucky = *t == head && !lost && ++(*t)->losses > most_losses;
-    const bool again = !over && !unlucky &&
-                       (!begun || ((*t)->stopping == stop_reason::none && (*t)->retries != 0));
+    const bool again = !over && !unlucky && (!begun || (unasked && !breaks && (*t)->retries != 0));
     if (again) {
       if (begun) --(*t)->retries;
       queue_.push_again(**t);
     } else {
-      const bool innocent = !broken_why_.empty() && (!begun || policy_breaks);
-      verdicts.push_back({*t, nullptr,
-                          innocent ? std::make_exception_ptr(broken_executor{broken_why_})
-                                   : verdict_on(**t, w, how)});
+      verdicts.push_back({*t});
     }
   }
-  const std::string cause = "worker " + std::to_string(w.index) + " " + cause_of(how);
+  const std::string cause =
+      "worker " + std::to_string(w.index) + " (pid " + std::to_string(w.pid) + ") " + cause_of(how);
   // Its memory goes without the lock.
   auto gone = workers_.extract(w.token);
   // release: pairs with the acquire in wait_until_idle().
   changes_.fetch_add(1, std::memory_order_release);
   sync::futex_wake(&changes_, INT32_MAX);
+  if (breaks) break_pool(cause, held);
+  for (verdict& v : verdicts) {
+    // Of a broken pool, only a call that killed its worker itself hears of that.
+    const bool policy_breaks = options_.on_worker_death == on_worker_death::break_pool;
+    const bool own_doing = v.of == head && lost && !policy_breaks;
+    v.error = broken_why_.empty() || own_doing ? verdict_on(*v.of, w, how) : broken();
+  }
   held.unlock();
   conclude({}, verdicts);
   gone = {};
   held.lock();
-  if (breaks) break_pool(cause, held);
   if (failed_starts_ >= (options_.initializer ? most_failed_initializers : most_failed_starts)) {
     break_pool("workers die before they can run a call; the last one, " + cause, held);
   }
@@ -435,6 +444,11 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
   return std::make_exception_ptr(worker_died{std::move(death)});
 }
 
+/// A new object for each call: those who catch one may be in different threads.
+std::exception_ptr process_pool_executor::impl::broken() const {
+  return std::make_exception_ptr(broken_executor{broken_why_});
+}
+
 /// Fails what is pending; nothing is accepted any more.
 void process_pool_executor::impl::break_pool(std::string why, lock& held) {
   if (!broken_why_.empty()) return;
@@ -449,8 +463,7 @@ void process_pool_executor::impl::break_pool(std::string why, lock& held) {
       starter_->kill(w->process, SIGKILL);
     }
   }
-  const auto reason = std::make_exception_ptr(broken_executor{broken_why_});
-  fail_queued(held, reason);
+  fail_queued(held, broken_why_);
 }
 
 }  // namespace cadre

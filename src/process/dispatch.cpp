@@ -102,10 +102,11 @@ void process_pool_executor::impl::pump() {
     const remote_worker& w = *entry.second;
     return w.now == remote_worker::condition::starting || (w.may_send() && w.in_flight() == 0);
   });
-  const bool waiting = !queue_.empty() ||
-                       std::any_of(workers_.begin(), workers_.end(),
-                                   [](const auto& entry) { return entry.second->in_flight() > 1; });
-  start_wanted_ = waiting && all_busy && workers_.size() < max_workers_ && broken_why_.empty();
+  const bool waiting =
+      !queue_.empty() || std::any_of(workers_.begin(), workers_.end(),
+                                     [](const auto& entry) { return entry.second->has_spare(); });
+  start_wanted_ =
+      waiting && all_busy && workers_.size() < max_workers_ && broken_why_.empty() && !killed_;
 }
 
 void process_pool_executor::impl::send(remote_worker& w, task& t) {
@@ -178,8 +179,7 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
 }
 
 void process_pool_executor::impl::take_answer(remote_worker& w, const answers& from, answer& a,
-                                              clock::time_point now,
-                                              std::vector<verdict>& to) {
+                                              clock::time_point now, std::vector<verdict>& to) {
   if (w.faulty) return;
   task* t = nullptr;
   const bool in_turn = w.take_next(a.header, t);

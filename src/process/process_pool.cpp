@@ -93,11 +93,6 @@ const process_pool_executor::impl*& process_pool_executor::impl::concluding_here
 process::task* process_pool_executor::impl::prepare(detail::state_base& call,
                                                     const submit_options& options) {
   const detail::portable_call_traits* traits = call.portable();
-  if (traits == nullptr) {
-    throw std::invalid_argument{
-        "process_pool: this call cannot leave the process; submit a function, a captureless lambda "
-        "or cadre::bind, with values as arguments"};
-  }
   borrowed_encoder frame;
   process::request_header header;
   header.descriptor = process::module_table::instance().locate(traits->descriptor);
@@ -122,6 +117,12 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
 
 void process_pool_executor::impl::enqueue(detail::state_base& call, const submit_options& options) {
   if (forked()) refuse();
+  if (call.portable() == nullptr) {
+    throw std::invalid_argument{
+        "process_pool: this call cannot leave the process, as that of future.then(pool, f) cannot; "
+        "submit a function, a captureless lambda or cadre::bind with values as arguments, in "
+        "future.then(f) for example"};
+  }
   bool open = false;
   {
     const std::lock_guard held{mutex_};
@@ -147,8 +148,9 @@ void process_pool_executor::impl::enqueue(detail::state_base& call, const submit
     call.add_ref();  // the task's reference goes, that of the caller stays
     t->destroy();
     call.mark_observed();
-    if (call.try_start())
+    if (call.try_start()) {
       call.fail(std::make_exception_ptr(shutdown_error{"process_pool: closed"}));
+    }
     refuse();
   }
   accept(*t, held);
@@ -271,10 +273,11 @@ void process_pool_executor::impl::cancel_pending() {
   for (const auto& call : calls) call->cancel();
 }
 
-/// Fails what is queued.
-void process_pool_executor::impl::fail_queued(lock& held, const std::exception_ptr& reason) {
+/// Fails what is queued, in a broken pool.
+void process_pool_executor::impl::fail_queued(lock& held, const std::string& why) {
   std::vector<verdict> verdicts;
-  while (!queue_.empty()) verdicts.push_back({&queue_.pop(), nullptr, reason});
+  while (!queue_.empty())
+    verdicts.push_back({&queue_.pop(), nullptr, std::make_exception_ptr(broken_executor{why})});
   held.unlock();
   conclude({}, verdicts);
   held.lock();
@@ -339,6 +342,7 @@ void process_pool_executor::impl::end_workers(int signal) {
   lock held{mutex_};
   closed_ = true;
   killed_ = true;
+  start_wanted_ = false;
   if (room_) room_->close();
   held.unlock();
   cancel_pending();

@@ -76,7 +76,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   void accept(process::task& t, lock& held);
   void fail_unsent(detail::state_base& call, std::exception_ptr reason) noexcept;
   void cancel_pending();
-  void fail_queued(lock& held, const std::exception_ptr& reason);
+  void fail_queued(lock& held, const std::string& why);
   bool wait_until_idle(detail::time_point deadline) noexcept;
   void join_collector() noexcept;
 
@@ -91,8 +91,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   void initialised(process::remote_worker& w, const process::answers& from,
                    const process::answer& a);
   void take_answer(process::remote_worker& w, const process::answers& from, process::answer& a,
-                   clock::time_point now,
-                   std::vector<verdict>& to);
+                   clock::time_point now, std::vector<verdict>& to);
   void conclude(const process::answers& from, std::vector<verdict>& all) noexcept;
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
   void end_worker(process::remote_worker& w);
@@ -120,6 +119,7 @@ class process_pool_executor::impl final : public detail::call_owner,
                                 const process::death_report& how) const;
   void keep_time(clock::time_point now);
   clock::time_point next_deadline() const noexcept;
+  std::exception_ptr broken() const;
   void break_pool(std::string why, lock& held);
   process::worker_spec spec_of(unsigned index) const;
 

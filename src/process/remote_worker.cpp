@@ -137,6 +137,13 @@ bool remote_worker::revoke(task& t) noexcept {
   return true;
 }
 
+bool remote_worker::has_spare() const noexcept {
+  for (std::uint64_t n = next_; n-- > first_ + 1;) {
+    if (entries_[n % entries_.size()] != nullptr) return true;
+  }
+  return false;
+}
+
 task* remote_worker::revoke_last() noexcept {
   for (std::uint64_t n = next_; n-- > first_ + 1;) {
     task* t = entry(n);

@@ -82,6 +82,8 @@ class remote_worker {
   bool revoke(task& t) noexcept;
   /// Takes back the call that was sent last, if the worker is not about to come to it. Or null.
   task* revoke_last() noexcept;
+  /// A call that is not the next in turn; revoked ones do not count.
+  bool has_spare() const noexcept;
   /// The call that the worker must be at; null if there is none.
   task* head() noexcept;
   template <typename Function>

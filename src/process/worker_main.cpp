@@ -18,6 +18,7 @@
 #include <thread>
 #include <utility>
 
+#include "executor/worker_identity.hpp"
 #include "ipc/channel.hpp"
 #include "ipc/packet_socket.hpp"
 #include "ipc/region.hpp"
@@ -120,6 +121,7 @@ class server {
   server(ipc::worker_end& channel, shared_page& page, const worker_argument& settings)
       : channel_{channel}, page_{page}, settings_{settings}, stops_{page} {
     decode_functions_with(modules_);
+    detail::set_worker_identity({settings_.index, settings_.pool});
   }
 
   /// The exit code.
@@ -269,7 +271,7 @@ class server {
 
   ipc::worker_end& channel_;
   shared_page& page_;
-  const worker_argument settings_;
+  const worker_argument settings_;  // this_worker names its pool
   module_resolver modules_;
   stop_watch stops_;
   encoder out_;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 namespace cadre::process {
 
@@ -16,6 +17,7 @@ struct worker_argument {
   unsigned index = 0;              // of the worker in its pool
   bool measures_resident = false;  // after each call
   std::uint64_t max_message = 0;   // bytes of a result
+  std::string pool = {};           // its name
 };
 
 }  // namespace cadre::process
