@@ -73,8 +73,8 @@ bool state_base::cancel() noexcept {
 }
 
 call_owner* state_base::far_owner() const noexcept {
-  const bool here = owner_ % alignof(call_owner) == fork_generation() % alignof(call_owner);
-  return owner() != nullptr && here && owner()->runs_elsewhere ? owner() : nullptr;
+  const bool here = owner_ % generations == fork_generation() % generations;
+  return here && (owner_ & elsewhere_bit) != 0 ? owner() : nullptr;
 }
 
 bool state_base::ask_owner(bool (call_owner::*question)(state_base&) noexcept) noexcept {
@@ -199,7 +199,7 @@ bool state_base::remove_listener(listener& node) noexcept {
 
 void state_base::throw_if_forked() {
   for_each_awaited([](state_base& next, void*) { next.throw_if_forked(); }, nullptr);
-  if (owner_ == 0 || owner_ % alignof(call_owner) == fork_generation() % alignof(call_owner)) {
+  if (owner_ == 0 || owner_ % generations == fork_generation() % generations) {
     return;
   }
   throw broken_executor{

@@ -287,7 +287,9 @@ class CADRE_API state_base {
 
   /// Before the call is enqueued. `generation` tells the processes of a fork() apart.
   void set_owner(call_owner* owner, unsigned generation) noexcept {
-    owner_ = reinterpret_cast<std::uintptr_t>(owner) | (generation % alignof(call_owner));
+    const bool elsewhere = owner != nullptr && owner->runs_elsewhere;
+    owner_ = reinterpret_cast<std::uintptr_t>(owner) | (generation % generations) |
+             (elsewhere ? elsewhere_bit : 0);
   }
   bool owned_by(const call_owner* owner) const noexcept {
     return (owner_ & ~(alignof(call_owner) - 1)) == reinterpret_cast<std::uintptr_t>(owner);
@@ -333,6 +335,9 @@ class CADRE_API state_base {
   static constexpr std::uintptr_t lock_bit = 8;
   static constexpr std::uintptr_t list_mask = ~std::uintptr_t{15};
   static constexpr std::uint32_t observed_bit = 1;
+  // Below the address in owner_, which is not to be followed but under LOCK.
+  static constexpr std::uintptr_t generations = alignof(call_owner) / 2;
+  static constexpr std::uintptr_t elsewhere_bit = generations;
   static constexpr std::uint32_t one_ref = 2;
 
   static listener* list_of(std::uintptr_t word) noexcept {
