@@ -31,6 +31,10 @@ class descriptor {
   int fd_ = none;
 };
 
+/// Owns what a system call returned; throw_errno(what) if that failed. The number is above 2, also in
+/// a program that closed its stdout: what it prints must not go here.
+descriptor own(int result, const char* what);
+
 /// Throws the std::system_error of errno. `what` says who could not do what, and what now.
 [[noreturn]] void throw_errno(const char* what);
 

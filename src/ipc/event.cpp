@@ -8,9 +8,9 @@
 
 namespace cadre::ipc {
 
-event::event() : fd_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
-  if (!fd_) throw_errno("cadre: cannot make an eventfd to be woken by; raise ulimit -n");
-}
+event::event()
+    : fd_{own(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+              "cadre: cannot make an eventfd to be woken by; raise ulimit -n")} {}
 
 void event::ring() const noexcept {
   const std::uint64_t once = 1;

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
-#include <system_error>
 
 namespace cadre::ipc {
 namespace {
@@ -19,6 +18,9 @@ struct control_buffer {
   alignas(cmsghdr)
       std::array<std::byte, CMSG_SPACE(packet_socket::max_descriptors * sizeof(int))> bytes{};
 };
+
+constexpr const char* not_moved =
+    "cadre: cannot give a socket a number above those of the standard streams; raise ulimit -n";
 
 int flags_of(packet_socket::mode how) {
   return how == packet_socket::mode::dont_wait ? MSG_DONTWAIT : 0;
@@ -51,7 +53,9 @@ std::pair<packet_socket, packet_socket> packet_socket::pair() {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
     throw_errno("cadre: cannot make a socket pair for a worker; raise ulimit -n");
   }
-  return {packet_socket{descriptor{ends[0]}}, packet_socket{descriptor{ends[1]}}};
+  descriptor second{ends[1]};
+  descriptor first = own(ends[0], not_moved);
+  return {packet_socket{std::move(first)}, packet_socket{own(second.release(), not_moved)}};
 }
 
 outcome packet_socket::send(std::span<const std::byte> bytes, std::span<const int> descriptors,
@@ -100,13 +104,9 @@ packet_socket::packet packet_socket::receive(std::span<std::byte> buffer, mode h
     return result;
   }
   adopt(message, result);
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
-    throw std::system_error{std::make_error_code(std::errc::message_size),
-                            "cadre: a packet from another process was cut off: it is too long, or "
-                            "this process is out of descriptors; raise ulimit -n"};
-  }
   result.result = received == 0 ? outcome::closed : outcome::done;
   result.size = static_cast<std::size_t>(received);
+  result.cut_off = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
   return result;
 }
 

@@ -34,6 +34,7 @@ class packet_socket {
   struct packet {
     outcome result = outcome::closed;
     std::size_t size = 0;
+    bool cut_off = false;  // longer than the buffer, or this process may hold no more descriptors
     std::size_t descriptor_count = 0;
     std::array<descriptor, max_descriptors> descriptors;
   };
@@ -46,12 +47,11 @@ class packet_socket {
   outcome send(std::span<const std::byte> bytes, std::span<const int> descriptors = {},
                mode how = mode::wait);
 
-  /// The next packet; its bytes are in `buffer`. A packet that does not fit, or one with more
-  /// descriptors than the limits allow to receive, is consumed, and is a std::system_error
-  /// (message_size): what did arrive of it is closed.
+  /// The next packet, or what there is of it; its bytes are in `buffer`. Throws std::system_error.
   packet receive(std::span<std::byte> buffer, mode how = mode::wait);
 
   int fd() const noexcept { return fd_.get(); }
+  void close() noexcept { fd_.reset(); }
 
  private:
   descriptor fd_;

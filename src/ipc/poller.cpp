@@ -21,9 +21,9 @@ int milliseconds_until(sync::time_point deadline) {
 
 }  // namespace
 
-poller::poller() : fd_{::epoll_create1(EPOLL_CLOEXEC)} {
-  if (!fd_) throw_errno("cadre: cannot make an epoll instance; raise ulimit -n");
-}
+poller::poller()
+    : fd_{own(::epoll_create1(EPOLL_CLOEXEC),
+              "cadre: cannot make an epoll instance; raise ulimit -n")} {}
 
 void poller::add(int fd, std::uint64_t token, trigger how) {
   epoll_event interest{};

@@ -24,10 +24,9 @@ int seals_of(region::access who) {
 
 descriptor make_memfd() {
   const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  descriptor fd{::memfd_create("cadre", flags | MFD_NOEXEC_SEAL)};
-  if (!fd && errno == EINVAL) fd.reset(::memfd_create("cadre", flags));  // before Linux 6.3
-  if (!fd) throw_errno("cadre: cannot make shared memory (memfd_create); raise ulimit -n");
-  return fd;
+  int fd = ::memfd_create("cadre", flags | MFD_NOEXEC_SEAL);
+  if (fd < 0 && errno == EINVAL) fd = ::memfd_create("cadre", flags);  // before Linux 6.3
+  return own(fd, "cadre: cannot make shared memory (memfd_create); raise ulimit -n");
 }
 
 }  // namespace
