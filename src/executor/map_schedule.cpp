@@ -90,12 +90,10 @@ class map_schedule::impl {
     // relaxed: only a change is looked for.
     const std::uint32_t seen = changes_.load(std::memory_order_relaxed);
     if (!begin_wait()) return true;
-    const std::pair<impl*, std::uint32_t> what{this, seen};
-    const auto unchanged = [](const void* context) {
-      const auto& [self, before] = *static_cast<const std::pair<impl*, std::uint32_t>*>(context);
-      return self->changes_.load(std::memory_order_relaxed) == before;  // relaxed: as above
+    const auto changed = [&] {
+      return changes_.load(std::memory_order_relaxed) != seen;  // relaxed: as above
     };
-    if (spinning_pays() && this_thread_worker() == nullptr) spin_while(unchanged, &what);
+    if (spinning_pays() && this_thread_worker() == nullptr) sync::spin_until(changed, wait_spin);
     const blocking_scope scope{nullptr, 0, false};
     const auto nap_end = napping_ ? clock::now() + nap : never;
     if (parker_.park(std::min(settings_.deadline, nap_end))) return true;

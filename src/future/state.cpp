@@ -215,12 +215,10 @@ bool state_base::wait_until(time_point deadline) {
     if (done()) return true;
   }
   if (fork_generation() != 0) throw_if_forked();
-  const auto not_done = [](const void* state) {
-    return !static_cast<const state_base*>(state)->done();
-  };
   help_owner(deadline);
   if (done()) return true;
-  if (spinning_pays() && worker == nullptr && deadline == never && spin_while(not_done, this)) {
+  if (spinning_pays() && worker == nullptr && deadline == never &&
+      sync::spin_until([this] { return done(); }, wait_spin)) {
     return true;
   }
   if (deadline != never && std::chrono::steady_clock::now() >= deadline) return done();

@@ -135,12 +135,12 @@ class completion_set::impl {
         parker_.park();
         continue;
       }
-      const auto nothing_ready = [](const void* self) {
+      const auto some_ready = [this] {
         // relaxed: take_ready() synchronises.
-        return static_cast<const impl*>(self)->ready_.load(std::memory_order_relaxed) == nullptr;
+        return ready_.load(std::memory_order_relaxed) != nullptr;
       };
       if (spinning_pays() && deadline == never && this_thread_worker() == nullptr &&
-          spin_while(nothing_ready, this)) {
+          sync::spin_until(some_ready, wait_spin)) {
         continue;
       }
       const blocking_scope scope{nullptr, 0, false};

@@ -3,8 +3,6 @@
 
 #include <pthread.h>
 
-#include "sync/futex.hpp"
-
 namespace cadre::detail {
 namespace {
 
@@ -38,21 +36,6 @@ void claim_all(waiting_worker& worker, state_base& awaited) {
 }
 
 bool& spinning_pays() noexcept { return spin_here; }
-
-bool spin_while(bool (*pending)(const void*), const void* context) noexcept {
-  constexpr std::chrono::microseconds budget{20};
-  constexpr int pauses = 64;  // about a microsecond
-  for (int turn = 0; turn < pauses; ++turn) {
-    if (!pending(context)) return true;
-    sync::pause();
-  }
-  const time_point end = std::chrono::steady_clock::now() + budget;
-  do {
-    if (!pending(context)) return true;
-    sync::yield();
-  } while (std::chrono::steady_clock::now() < end);
-  return !pending(context);
-}
 
 unsigned fork_generation() noexcept {
   // relaxed: it changes only in a forked child, before that has a second thread.

@@ -4,9 +4,11 @@
 
 #include <cadre/detail/state.hpp>
 
+#include <chrono>
 #include <cstddef>
 
 #include "sync/parker.hpp"
+#include "sync/spin.hpp"
 
 namespace cadre::detail {
 
@@ -64,9 +66,7 @@ class blocking_scope {
 /// does it pay to spin for the result: a sleeping worker needs the processor that spins.
 bool& spinning_pays() noexcept;
 
-/// Spins for up to 20 us while `pending(context)`, yielding after the first microsecond, since the
-/// thread waited for may need this very processor. Returns false if it is still pending.
-bool spin_while(bool (*pending)(const void*), const void* context) noexcept;
+inline constexpr std::chrono::microseconds wait_spin{20};
 
 /// Counts the forks between the first process and this one. States and pools of another
 /// generation belong to another process.

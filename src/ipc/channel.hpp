@@ -51,10 +51,14 @@
 #include "ipc/event.hpp"
 #include "ipc/region.hpp"
 #include "ipc/ring.hpp"
-#include "ipc/spin.hpp"
 #include "sync/futex.hpp"
+#include "sync/spin.hpp"
 
 namespace cadre::ipc {
+
+/// More finds answers of longer calls without a sleep, which costs some 50 us to be ended on another
+/// processor; less leaves the processor to others.
+inline constexpr std::chrono::nanoseconds default_spin{50'000};
 
 /// The words of one side, at the begin of its region. Lines of their own: the other side keeps those
 /// that do not change.
@@ -233,7 +237,7 @@ class basic_worker_end : public channel_end<Event> {
   bool wait(wish w, sync::time_point deadline = sync::never,
             std::chrono::nanoseconds spin = default_spin) {
     const auto over = [&] { return this->granted(w) || this->poisoned(); };
-    if (spin_until(over, spin)) return !this->poisoned();
+    if (sync::spin_until(over, spin)) return !this->poisoned();
     for (bool in_time = true; in_time;) {
       // relaxed: step S0; the store of S1 is a release, which it does not pass.
       const std::uint32_t seen = peer_bell_.load(std::memory_order_relaxed);

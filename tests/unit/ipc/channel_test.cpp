@@ -318,7 +318,7 @@ struct ends_in_threads {
 
 template <typename Condition>
 void await(Condition condition) {
-  while (!spin_until(condition, default_spin)) {
+  while (!sync::spin_until(condition, default_spin)) {
   }
 }
 

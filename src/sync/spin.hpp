@@ -6,11 +6,7 @@
 
 #include "sync/futex.hpp"
 
-namespace cadre::ipc {
-
-/// More finds answers of longer calls without a sleep, which costs some 50 us to be ended on another
-/// processor; less leaves the processor to others.
-inline constexpr std::chrono::nanoseconds default_spin{50'000};
+namespace cadre::sync {
 
 /// True as soon as `ready()`, false after `budget`. It first stays on its processor for about 1 us;
 /// then it lets other threads run at each turn: the one it waits for may need this very processor.
@@ -20,15 +16,15 @@ bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
   if (ready()) return true;
   if (budget <= budget.zero()) return false;
   for (int turn = 0; turn < turns_alone; ++turn) {
-    sync::pause();
+    pause();
     if (ready()) return true;
   }
   const auto end = std::chrono::steady_clock::now() + budget;
   do {
-    sync::yield();
+    yield();
     if (ready()) return true;
   } while (std::chrono::steady_clock::now() < end);
   return false;
 }
 
-}  // namespace cadre::ipc
+}  // namespace cadre::sync
