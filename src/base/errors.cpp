@@ -4,9 +4,9 @@
 #include <cadre/errors.hpp>
 
 #include <csignal>
-#include <cstring>
 #include <utility>
 
+#include "base/signals.hpp"
 #include "base/symbols.hpp"
 
 namespace cadre {
@@ -24,11 +24,6 @@ std::string describe(const std::string& type_name, const std::string& message,
          "; to get it as the type that it is, register that (cadre/register_exception.hpp)";
 }
 
-std::string describe_signal(int signal) {
-  const char* name = ::sigabbrev_np(signal);
-  return name != nullptr ? std::string{"SIG"} + name : "signal " + std::to_string(signal);
-}
-
 std::string hexadecimal(std::uint64_t number) {
   std::string digits;
   do {
@@ -41,7 +36,7 @@ std::string hexadecimal(std::uint64_t number) {
 std::string describe(const worker_death& how) {
   std::string text = "cadre: worker process " + std::to_string(how.pid);
   if (how.signal != 0) {
-    text += " was ended by " + describe_signal(how.signal);
+    text += " was killed by " + signal_name(how.signal);
     if (how.signal == SIGSEGV || how.signal == SIGBUS) {
       text += " at address " + hexadecimal(how.fault_address);
     }
