@@ -10,7 +10,19 @@
 
 #include <cerrno>
 
+#include "base/signals.hpp"
+
 namespace cadre::process {
+
+std::string describe(const child_end& how) {
+  if (how.signal != 0) return "was killed by " + signal_name(how.signal);
+  return how.exit_code ? "exited with code " + std::to_string(*how.exit_code) : "ended";
+}
+
+ipc::descriptor open_pidfd(pid_t child) {
+  return ipc::own(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)),
+                  "cadre: cannot watch a process (pidfd_open); raise ulimit -n");
+}
 
 void send_signal(int pidfd, int signal) noexcept {
   ::syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0);

@@ -3,8 +3,13 @@
 // reap them in a wait() of its own.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
+#include <string>
+
+#include "ipc/descriptor.hpp"
 
 namespace cadre::process {
 
@@ -13,6 +18,12 @@ struct child_end {
   std::optional<int> exit_code;   // none: by a signal, or not known
   std::uint64_t peak_memory = 0;  // bytes
 };
+
+/// "was killed by SIGSEGV", "exited with code 3", or "ended".
+std::string describe(const child_end& how);
+
+/// Throws std::system_error.
+ipc::descriptor open_pidfd(pid_t child);
 
 void send_signal(int pidfd, int signal) noexcept;
 

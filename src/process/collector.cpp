@@ -8,6 +8,7 @@
 #include <array>
 #include <utility>
 
+#include "base/signals.hpp"
 #include "process/exception_codec.hpp"
 #include "process/module_table.hpp"
 #include "process/process_pool.hpp"
@@ -41,37 +42,14 @@ std::string quoted(const task& t) {
   return name.empty() ? std::string{"a call"} : '"' + std::string{name} + '"';
 }
 
-std::string cause_of(const death_report& how) {
-  if (how.signal != 0) {
-    const char* name = ::sigabbrev_np(how.signal);
-    return "was killed by " +
-           (name != nullptr ? "SIG" + std::string{name} : "signal " + std::to_string(how.signal));
-  }
-  return how.exit_code ? "exited with code " + std::to_string(*how.exit_code) : "died";
-}
-
 }  // namespace
 
 // --- the thread ---
 
 /// Under the lock.
 void process_pool_executor::impl::start_collector() {
-  // All signals are the user's threads', but those of faults: values are decoded and callbacks run here,
-  // and a blocked fault would end the process without asking the user's handler.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) {
-    ::sigdelset(&all, fault);
-  }
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    collector_ = std::thread{[self = shared_from_this()] { self->collect(); }};
-  } catch (...) {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const signals_blocked here;
+  collector_ = std::thread{[self = shared_from_this()] { self->collect(); }};
 }
 
 void process_pool_executor::impl::collect() {
@@ -184,24 +162,23 @@ void process_pool_executor::impl::start_worker(lock& held) {
     auto made = std::make_unique<remote_worker>(index, token, options_.max_message);
     w = workers_.emplace(token, std::move(made)).first->second.get();
     if (!starter_) starter_ = process::worker_starter::acquire();
-    const auto starter = starter_;
     held.unlock();
     poller_.add(w->hello().fd(), token | hello_bit, ipc::poller::trigger::level);
     poller_.add(w->bell(), token, ipc::poller::trigger::edge);
     encoder argument;
     encode(argument, process::worker_argument{index, options_.max_resident != 0,
                                               options_.max_message, options_.name});
+    // Without the lock: only this thread changes starter_.
     const auto started =
-        starter->start(spec_of(index), &process::worker_main, argument.bytes(), w->descriptors(),
-                       [weak = weak_from_this(), token](const death_report& how) {
-                         if (const auto self = weak.lock()) {
-                           const std::lock_guard again{self->mutex_};
-                           self->deaths_.emplace_back(token, how);
-                           self->wake_collector();
-                         }
-                       });
+        starter_->start(spec_of(index), &process::worker_main, argument.bytes(), w->descriptors(),
+                        [weak = weak_from_this(), token](const death_report& how) {
+                          if (const auto self = weak.lock()) {
+                            const std::lock_guard again{self->mutex_};
+                            self->deaths_.emplace_back(token, how);
+                            self->wake_collector();
+                          }
+                        });
     held.lock();
-    starter_ = std::move(starter);
     w->process = started.id;
     w->pid = started.pid;
     w->close_descriptors();
@@ -225,12 +202,12 @@ void process_pool_executor::impl::start_worker(lock& held) {
 
 /// The worker has sent its memory.
 void process_pool_executor::impl::greet(remote_worker& w) {
-  std::array<std::byte, 16> buffer;
-  auto packet = w.hello().receive(buffer, ipc::packet_socket::mode::dont_wait);
-  if (packet.result == ipc::packet_socket::outcome::would_block) return;
-  poller_.remove(w.hello().fd());
-  if (packet.result != ipc::packet_socket::outcome::done) return;  // its death will be told
   try {
+    std::array<std::byte, 16> buffer;
+    const auto packet = w.hello().receive(buffer, ipc::packet_socket::mode::dont_wait);
+    if (packet.result == ipc::packet_socket::outcome::would_block) return;
+    poller_.remove(w.hello().fd());
+    if (packet.result != ipc::packet_socket::outcome::done) return;  // its death will be told
     w.attach(packet.descriptors[0]);
   } catch (const std::exception&) {
     condemn(w);
@@ -381,7 +358,7 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
     }
   }
   const std::string cause =
-      "worker " + std::to_string(w.index) + " (pid " + std::to_string(w.pid) + ") " + cause_of(how);
+      "worker " + std::to_string(w.index) + " (pid " + std::to_string(w.pid) + ") " + describe(how);
   // Its memory goes without the lock.
   auto gone = workers_.extract(w.token);
   // release: pairs with the acquire in wait_until_idle().

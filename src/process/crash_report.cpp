@@ -11,10 +11,9 @@
 #include <cadre/detail/atomic.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 
-#include "process/symbol_names.hpp"
+#include "base/symbols.hpp"
 
 namespace cadre::process {
 namespace {
@@ -109,22 +108,11 @@ void on_crash(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
-crash_page::crash_page() {
-  fd_ = own_fd(::memfd_create("cadre", MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create");
-  if (::ftruncate(fd_.get(), sizeof(record)) != 0 ||
-      ::fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    throw std::system_error{errno, std::generic_category(), "crash page"};
-  }
-  void* memory = ::mmap(nullptr, sizeof(record), PROT_READ, MAP_SHARED, fd_.get(), 0);
-  if (memory == MAP_FAILED) throw std::system_error{errno, std::generic_category(), "mmap"};
-  memory_ = memory;
-}
-
-crash_page::~crash_page() { ::munmap(const_cast<void*>(memory_), sizeof(record)); }
+crash_page::crash_page() : page_{ipc::region::create(sizeof(record), ipc::region::access::both)} {}
 
 std::optional<crash_info> crash_page::read() const {
   record copy;
-  std::memcpy(&copy, memory_, sizeof copy);
+  std::memcpy(&copy, page_.memory.bytes().data(), sizeof copy);
   if (copy.state != complete) return std::nullopt;
   crash_info info{copy.signal, copy.code, copy.address, {}};
   const std::size_t modules = std::min<std::size_t>(copy.module_count, max_modules);
@@ -144,13 +132,7 @@ std::optional<crash_info> crash_page::read() const {
 std::string crash_info::text() const {
   std::string all;
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    const crash_frame& at = frames[i];
-    const std::string file = at.module.empty() ? "/proc/self/exe" : at.module;
-    char place[24];
-    std::snprintf(place, sizeof place, "+0x%llx", static_cast<unsigned long long>(at.offset));
-    const std::string symbol = symbol_at(file, at.offset);
-    all += '#' + std::to_string(i) + ' ' + (symbol.empty() ? "" : symbol + ' ') + '(' +
-           (at.module.empty() ? "program" : at.module) + place + ")\n";
+    all += '#' + std::to_string(i) + ' ' + describe_frame(frames[i]) + '\n';
   }
   return all;
 }
@@ -160,12 +142,13 @@ void prepare_crash_records() noexcept {
   ::backtrace(pcs.data(), 1);
 }
 
-void record_crashes(int fd) {
-  void* memory = ::mmap(nullptr, sizeof(record), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (memory == MAP_FAILED) throw std::system_error{errno, std::generic_category(), "mmap"};
+void record_crashes(const ipc::descriptor& page) {
+  // Static: a process that crashes while it ends still writes there.
+  static const auto* memory =
+      new ipc::region{ipc::region::open(page, sizeof(record), ipc::region::access::both)};
   prepare_crash_records();
   // relaxed: no handler of ours is installed yet.
-  crash_record.store(static_cast<record*>(memory), std::memory_order_relaxed);
+  crash_record.store(reinterpret_cast<record*>(memory->bytes().data()), std::memory_order_relaxed);
 
   // Large enough for backtrace(), which needs some 10 KiB.
   constexpr std::size_t stack_size = std::size_t{64} << 10;
@@ -174,7 +157,7 @@ void record_crashes(int fd) {
   if ((present.ss_flags & SS_DISABLE) != 0) {
     void* stack =
         ::mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (stack == MAP_FAILED) throw std::system_error{errno, std::generic_category(), "mmap"};
+    if (stack == MAP_FAILED) ipc::throw_errno("cadre: cannot map a stack for crashes (mmap)");
     const stack_t mine{.ss_sp = stack, .ss_flags = 0, .ss_size = stack_size};
     ::sigaltstack(&mine, nullptr);
   }

@@ -6,9 +6,10 @@
 #include <new>
 #include <utility>
 
-#include "ipc/spin.hpp"
+#include "process/borrowed.hpp"
 #include "process/exception_codec.hpp"
 #include "process/process_pool.hpp"
+#include "sync/spin.hpp"
 
 namespace cadre {
 
@@ -28,30 +29,6 @@ constexpr std::size_t most_in_hand = 200;
 constexpr std::size_t least_in_hand = 2;
 
 constexpr std::size_t most_answers = 64;  // of one worker, in one batch
-
-constinit thread_local answers* spare_answers = nullptr;
-
-/// Memory for a batch. Taken while in use, since callbacks may wait for further calls.
-class borrowed_answers {
- public:
-  borrowed_answers() : own_{std::exchange(spare_answers, nullptr)} {
-    if (!own_) own_ = std::make_unique<answers>();
-    static thread_local const cleanup at_thread_end;
-    own_->clear();
-  }
-  ~borrowed_answers() {
-    if (spare_answers == nullptr) spare_answers = own_.release();
-  }
-  borrowed_answers(const borrowed_answers&) = delete;
-  borrowed_answers& operator=(const borrowed_answers&) = delete;
-  answers& operator*() noexcept { return *own_; }
-
- private:
-  struct cleanup {
-    ~cleanup() { delete std::exchange(spare_answers, nullptr); }
-  };
-  std::unique_ptr<answers> own_;
-};
 
 std::exception_ptr decode_result_exception(decoder& in) noexcept {
   try {
@@ -98,15 +75,18 @@ void process_pool_executor::impl::pump() {
     send(*w, queue_.pop());
   }
   if (queue_.empty()) spread();
-  const bool all_busy = std::none_of(workers_.begin(), workers_.end(), [](const auto& entry) {
-    const remote_worker& w = *entry.second;
-    return w.now == remote_worker::condition::starting || (w.may_send() && w.in_flight() == 0);
-  });
-  const bool waiting =
-      !queue_.empty() || std::any_of(workers_.begin(), workers_.end(),
-                                     [](const auto& entry) { return entry.second->has_spare(); });
   start_wanted_ =
-      waiting && all_busy && workers_.size() < max_workers_ && broken_why_.empty() && !killed_;
+      workers_.size() < max_workers_ && broken_why_.empty() && !killed_ && is_short_of_workers();
+}
+
+bool process_pool_executor::impl::is_short_of_workers() const noexcept {
+  bool waiting = !queue_.empty();
+  for (const auto& [token, w] : workers_) {
+    const bool idle = w->may_send() && w->in_flight() == 0;
+    if (w->now == remote_worker::condition::starting || idle) return false;
+    waiting = waiting || w->has_spare();
+  }
+  return waiting;
 }
 
 void process_pool_executor::impl::send(remote_worker& w, task& t) {
@@ -152,7 +132,7 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   if (w.reading || w.faulty || !w.readable()) return false;
   w.reading = true;
   held.unlock();
-  borrowed_answers batch;
+  const process::borrowed<answers> batch;
   bool sound = false;
   try {
     sound = w.read(*batch, most_answers);
@@ -163,9 +143,9 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   w.reading = false;
   if (!deaths_.empty()) wake_collector();  // which could not bury it while we were reading
   std::vector<verdict> verdicts;
-  verdicts.reserve((*batch).list.size());
+  verdicts.reserve(batch->list.size());
   const auto now = clock::now();
-  for (answer& a : (*batch).list) take_answer(w, *batch, a, now, verdicts);
+  for (answer& a : batch->list) take_answer(w, *batch, a, now, verdicts);
   if (!sound) condemn(w);
   if (w.is_sending()) w.send_more();
   begin_head(w);
@@ -310,7 +290,7 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
   };
   held.unlock();
   while (!awaited.done() && clock::now() < deadline) {
-    const bool found = ipc::spin_until(
+    const bool found = sync::spin_until(
         [&] {
           held.lock();
           const bool result = look();

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "process/borrowed.hpp"
 #include "process/code.hpp"
 #include "process/module_table.hpp"
 #include "process/start_hook.hpp"
@@ -36,30 +37,6 @@ std::string next_name() {
   // relaxed: a number that is used once.
   return "process-pool-" + std::to_string(pools.fetch_add(1, std::memory_order_relaxed));
 }
-
-// Kept from one call to the next for its memory; taken while in use, since to encode may submit.
-constinit thread_local encoder* spare_encoder = nullptr;
-
-class borrowed_encoder {
- public:
-  borrowed_encoder() : own_{std::exchange(spare_encoder, nullptr)} {
-    if (!own_) own_ = std::make_unique<encoder>();
-    static thread_local const cleanup at_thread_end;
-    own_->clear();
-  }
-  ~borrowed_encoder() {
-    if (spare_encoder == nullptr) spare_encoder = own_.release();
-  }
-  borrowed_encoder(const borrowed_encoder&) = delete;
-  borrowed_encoder& operator=(const borrowed_encoder&) = delete;
-  encoder& operator*() noexcept { return *own_; }
-
- private:
-  struct cleanup {
-    ~cleanup() { delete std::exchange(spare_encoder, nullptr); }
-  };
-  std::unique_ptr<encoder> own_;
-};
 
 }  // namespace
 
@@ -93,17 +70,17 @@ const process_pool_executor::impl*& process_pool_executor::impl::concluding_here
 process::task* process_pool_executor::impl::prepare(detail::state_base& call,
                                                     const submit_options& options) {
   const detail::portable_call_traits* traits = call.portable();
-  borrowed_encoder frame;
+  const process::borrowed<encoder> frame;
   process::request_header header;
   header.descriptor = process::module_table::instance().locate(traits->descriptor);
   header.type = traits->descriptor->type;
   header.max_memory = options.max_memory;
   const std::string_view name = call.name();
   header.name_size = name.size();
-  (*frame).write(&header, sizeof header);
-  (*frame).write(name.data(), name.size());
+  frame->write(&header, sizeof header);
+  frame->write(name.data(), name.size());
   traits->encode(call, *frame);
-  header.size = (*frame).size() - sizeof header;
+  header.size = frame->size() - sizeof header;
   if (header.size > options_.max_message) {
     throw codec_error{"process_pool: the arguments of the call take " +
                       std::to_string(header.size) + " bytes, more than the max_message of " +

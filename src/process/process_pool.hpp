@@ -82,6 +82,7 @@ class process_pool_executor::impl final : public detail::call_owner,
 
   // dispatch.cpp: who runs what
   void pump();
+  bool is_short_of_workers() const noexcept;
   process::remote_worker* choose_worker(std::size_t most) noexcept;
   std::size_t window() const noexcept;
   void send(process::remote_worker& w, process::task& t);

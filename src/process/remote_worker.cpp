@@ -34,7 +34,7 @@ std::array<int, 4> remote_worker::descriptors() const noexcept {
 void remote_worker::close_descriptors() noexcept {
   mine_.handle.reset();
   shared_.handle.reset();
-  hello_.second = ipc::packet_socket{ipc::descriptor{}};
+  hello_.second.close();
 }
 
 void remote_worker::attach(const ipc::descriptor& handle) {

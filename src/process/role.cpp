@@ -24,7 +24,6 @@
 
 #include "process/module_table.hpp"
 #include "process/start_hook.hpp"
-#include "process/unique_fd.hpp"
 #include "process/worker_process.hpp"
 #include "process/zygote.hpp"
 
@@ -175,8 +174,10 @@ void find_role() noexcept {
 
 void serve_role() noexcept {
   const role served = std::exchange(my_role, role::users);
-  if (served == role::zygote) run_zygote(unique_fd{boot_socket});
-  if (served == role::worker) run_executed_worker(unique_fd{boot_socket});
+  if (served == role::users) return;
+  ipc::packet_socket boot{ipc::descriptor{boot_socket}};
+  if (served == role::zygote) run_zygote(std::move(boot));
+  if (served == role::worker) run_executed_worker(std::move(boot));
 }
 
 void serve_role_in_main() noexcept {

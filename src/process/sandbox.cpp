@@ -70,7 +70,7 @@ constexpr std::uint64_t rights_of_version(long version) {
 }
 
 void allow(int ruleset, const std::string& path, std::uint64_t rights) {
-  const unique_fd place{::open(path.c_str(), O_PATH | O_CLOEXEC)};
+  const ipc::descriptor place{::open(path.c_str(), O_PATH | O_CLOEXEC)};
   struct stat status {};
   if (!place || ::fstat(place.get(), &status) != 0) fail("no access to " + path);
   // A file that is no directory can be given no rights of directories.
@@ -95,7 +95,7 @@ void restrict_files(const sandbox_spec& sandbox) {
   constexpr std::uint64_t reading =
       LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
   const landlock_ruleset_attr handled{all};
-  const unique_fd ruleset{
+  const ipc::descriptor ruleset{
       static_cast<int>(::syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0))};
   if (!ruleset) fail("no set of rules was made (Landlock)");
   for (const std::string& path : sandbox.readable_paths) allow(ruleset.get(), path, reading);

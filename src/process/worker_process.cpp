@@ -30,28 +30,8 @@ constinit bool output_is_copied = false;
 
 }  // namespace
 
-void write(packet_writer& to, const start_request& request) {
-  to.number(request.id);
-  write(to, request.spec);
-  to.number(request.entry.offset);
-  to.text(request.module.path).text(request.module.identity);
-  to.blob(request.argument);
-}
-
-start_request read_start_request(packet_reader& from) {
-  start_request request;
-  request.id = from.number();
-  request.spec = read_worker_spec(from);
-  request.entry.offset = from.number();
-  request.module.path = from.text();
-  request.module.identity = from.text();
-  const auto argument = from.blob();
-  request.argument.assign(argument.begin(), argument.end());
-  return request;
-}
-
-void become_worker(const start_request& request, std::vector<unique_fd> fds, unique_fd control,
-                   pid_t parent) noexcept {
+void become_worker(const start_request& request, std::vector<ipc::descriptor> fds,
+                   ipc::packet_socket control, pid_t parent) noexcept {
   // The thread that forked lives as long as its process: it is the zygote's only one, or the reaper.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(0);
@@ -68,22 +48,14 @@ void become_worker(const start_request& request, std::vector<unique_fd> fds, uni
     module_resolver modules;
     modules.learn(0, request.module);
     entry = reinterpret_cast<worker_entry*>(modules.function({0, request.entry.offset}));
-    record_crashes(fds.at(0).get());
+    record_crashes(fds.at(0));
     for (std::size_t i = 1; i < fds.size(); ++i) entry_fds.push_back(fds[i].release());
     fds.clear();
     apply_limits(request.spec);
     apply_sandbox(request.spec.sandbox);
-    send_packet(control.get(), packet_writer{}
-                                   .number(static_cast<std::uint64_t>(message::started))
-                                   .number(request.id)
-                                   .number(static_cast<std::uint64_t>(::getpid()))
-                                   .bytes());
+    send(control, worker_started{request.id, ::getpid()});
   } catch (const std::exception& e) {
-    send_packet(control.get(), packet_writer{}
-                                   .number(static_cast<std::uint64_t>(message::failed))
-                                   .number(request.id)
-                                   .text(e.what())
-                                   .bytes());
+    send(control, start_failed{request.id, e.what()});
     end_process(EXIT_FAILURE);
   }
   control.close();
@@ -92,17 +64,15 @@ void become_worker(const start_request& request, std::vector<unique_fd> fds, uni
   end_process(entry(request.argument, entry_fds));
 }
 
-void run_executed_worker(unique_fd boot) noexcept {
+void run_executed_worker(ipc::packet_socket boot) noexcept {
   const pid_t parent = ::getppid();
-  std::optional<packet> received = receive_packet(boot.get());
-  if (!received || received->fds.empty()) ::_exit(EXIT_FAILURE);
+  std::optional<received_message> received = receive(boot);
   boot.close();
-  packet_reader from{received->bytes};
-  from.number();  // message::start
-  const start_request request = read_start_request(from);
-  unique_fd control = std::move(received->fds.front());
-  received->fds.erase(received->fds.begin());
-  become_worker(request, std::move(received->fds), std::move(control), parent);
+  auto* request = received ? std::get_if<start_request>(&received->message) : nullptr;
+  if (request == nullptr || received->descriptors.empty()) ::_exit(EXIT_FAILURE);
+  ipc::packet_socket control{std::move(received->descriptors.front())};
+  received->descriptors.erase(received->descriptors.begin());
+  become_worker(*request, std::move(received->descriptors), std::move(control), parent);
 }
 
 bool has_one_thread() noexcept {

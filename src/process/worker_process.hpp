@@ -5,38 +5,23 @@
 #include <sys/types.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <vector>
 
-#include "process/module_table.hpp"
-#include "process/packet.hpp"
-#include "process/unique_fd.hpp"
-#include "process/worker_spec.hpp"
+#include "process/start_message.hpp"
 
 namespace cadre::process {
 
 /// Where a worker begins. The descriptors are its to close; its result is the exit code.
 using worker_entry = int(std::span<const std::byte> argument, std::span<const int> fds);
 
-struct start_request {
-  std::uint64_t id = 0;
-  worker_spec spec;
-  code_address entry;
-  module_description module;  // of the entry
-  std::vector<std::byte> argument;
-};
-
-void write(packet_writer& to, const start_request& request);
-start_request read_start_request(packet_reader& from);
-
 /// Turns this process into the worker: ties its life to that of `parent`, applies the spec, answers
 /// on `control`, runs the entry, and exits. fds[0] is the crash page.
-[[noreturn]] void become_worker(const start_request& request, std::vector<unique_fd> fds,
-                                unique_fd control, pid_t parent) noexcept;
+[[noreturn]] void become_worker(const start_request& request, std::vector<ipc::descriptor> fds,
+                                ipc::packet_socket control, pid_t parent) noexcept;
 
 /// A worker of its own program image: what it needs waits in `boot`.
-[[noreturn]] void run_executed_worker(unique_fd boot) noexcept;
+[[noreturn]] void run_executed_worker(ipc::packet_socket boot) noexcept;
 
 /// Not counting the sanitizer's.
 bool has_one_thread() noexcept;

@@ -8,8 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "process/packet.hpp"
-
 namespace cadre::process {
 
 enum class start_method : std::uint8_t {
@@ -41,9 +39,6 @@ struct worker_spec {
   std::optional<std::uint64_t> open_files;
   sandbox_spec sandbox;
 };
-
-void write(packet_writer& to, const worker_spec& spec);
-worker_spec read_worker_spec(packet_reader& from);
 
 /// Each applies its part to this process. Throws std::runtime_error with a sentence.
 void apply_surroundings(const worker_spec& spec);  // environment to cpus

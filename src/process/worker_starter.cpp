@@ -3,21 +3,19 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <cadre/errors.hpp>
 
+#include <array>
 #include <chrono>
-#include <cstring>
 #include <exception>
 #include <iterator>
 #include <mutex>
 #include <system_error>
 #include <utility>
 
-#include "process/child.hpp"
+#include "base/signals.hpp"
 #include "process/role.hpp"
 #include "process/zygote.hpp"
 
@@ -31,6 +29,12 @@ constexpr std::chrono::seconds start_limit{30};
 // The zygote ends its workers within this time, or is ended.
 constexpr int end_limit_ms = 5000;
 
+// What the poller tells of; workers that this process forked have their own numbers, from 1.
+constexpr std::uint64_t wake_token = 0;
+constexpr std::uint64_t fork_answer_token = UINT64_MAX;
+constexpr std::uint64_t zygote_message_token = UINT64_MAX - 1;
+constexpr std::uint64_t zygote_exit_token = UINT64_MAX - 2;
+
 /// Outlives static destruction, when a pool may still end.
 union registry {
   constexpr registry() : current{} {}
@@ -43,15 +47,6 @@ constinit registry the_registry;
 [[maybe_unused]] const int registered =
     ::pthread_atfork([] { registry_mutex.lock(); }, [] { registry_mutex.unlock(); },
                      [] { registry_mutex.unlock(); });
-
-std::string how_it_ended(int signal, std::optional<int> exit_code) {
-  if (signal != 0) {
-    const char* const name = ::sigabbrev_np(signal);
-    return "it was ended by SIG" + (name == nullptr ? std::to_string(signal) : name);
-  }
-  if (!exit_code) return "it ended";
-  return "it exited with code " + std::to_string(*exit_code);
-}
 
 [[noreturn]] void refuse(const std::string& why) {
   throw broken_executor{"cadre could not start a worker process: " + why};
@@ -69,21 +64,11 @@ std::shared_ptr<worker_starter> worker_starter::acquire() {
   return starter;
 }
 
-worker_starter::worker_starter()
-    : owner_{::getpid()},
-      wake_{own_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd")},
-      fork_answers_{make_socket_pair()} {
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    reaper_ = std::thread{[this] { reap_until_finished(); }};
-  } catch (...) {
-    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+worker_starter::worker_starter() : owner_{::getpid()}, fork_answers_{ipc::packet_socket::pair()} {
+  poller_.add(wake_.fd(), wake_token, ipc::poller::trigger::edge);
+  poller_.add(fork_answers_.first.fd(), fork_answer_token, ipc::poller::trigger::level);
+  const signals_blocked here;
+  reaper_ = std::thread{[this] { reap_until_finished(); }};
 }
 
 void worker_starter::release(worker_starter* starter) noexcept {
@@ -99,7 +84,7 @@ void worker_starter::release(worker_starter* starter) noexcept {
     starter->reaper_.detach();
     return;
   }
-  starter->wake();
+  starter->wake_.ring();
   starter->reaper_.join();
   delete starter;
 }
@@ -109,49 +94,40 @@ void worker_starter::require_owner() const {
   refuse("this process was forked from the one that the pool belongs to; make a new pool here");
 }
 
-void worker_starter::wake() const noexcept {
-  const std::uint64_t one = 1;
-  // It can fail only if the reaper was woken already.
-  static_cast<void>(!::write(wake_.get(), &one, sizeof one));
-}
-
 std::optional<pid_t> worker_starter::zygote_pid() const {
   const std::lock_guard lock{mutex_};
   return zygote_ == nullptr ? std::nullopt : std::optional{zygote_->pid};
 }
 
 std::shared_ptr<worker_starter::zygote_link> worker_starter::boot() {
-  socket_pair sockets = make_socket_pair();
-  const pid_t pid = execute_again(role::zygote, sockets.theirs.get());
-  sockets.theirs.close();
-  auto zygote = std::make_shared<zygote_link>(
-      pid, own_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)), "pidfd_open"),
-      std::move(sockets.ours));
+  auto [ours, theirs] = ipc::packet_socket::pair();
+  const pid_t pid = execute_again(role::zygote, theirs.fd());
+  theirs.close();
+  auto zygote = std::make_shared<zygote_link>(pid, open_pidfd(pid), std::move(ours));
 
-  pollfd hello{zygote->socket.get(), POLLIN, 0};
-  const auto limit = std::chrono::milliseconds{start_limit};
-  int ready = 0;
-  do {
-    ready = ::poll(&hello, 1, static_cast<int>(limit.count()));
-  } while (ready < 0 && errno == EINTR);
-  const std::optional<packet> received =
-      ready == 1 ? receive_packet(zygote->socket.get()) : std::nullopt;
-  if (received) {
-    packet_reader from{received->bytes};
-    const auto kind = static_cast<message>(from.number());
-    if (kind == message::hello && from.number() == start_protocol) return zygote;
+  ipc::poller poller;
+  poller.add(zygote->socket.fd(), 0, ipc::poller::trigger::level);
+  std::array<ipc::poller::ready, 1> found{};
+  const bool in_time = poller.wait(found, std::chrono::steady_clock::now() + start_limit) != 0;
+  bool answered = false;
+  try {
+    const auto received = in_time ? receive(zygote->socket) : std::nullopt;
+    answered = received.has_value();
+    const auto* said = answered ? std::get_if<hello>(&received->message) : nullptr;
+    if (said != nullptr && said->protocol == start_protocol) return zygote;
+  } catch (const codec_error&) {
+    answered = true;
   }
   const child_end end = end_child(zygote->exited.get());
-  if (received) refuse("the zygote has loaded another version of cadre than this program");
-  if (ready == 0) {
+  if (answered) refuse("the zygote has loaded another version of cadre than this program");
+  if (!in_time) {
     refuse("the zygote (this program, executed again) did not answer within " +
            std::to_string(start_limit.count()) +
            " s; do its static objects wait for something when they are initialised?");
   }
-  refuse("the zygote (this program, executed again) ended before it was ready: " +
-         how_it_ended(end.signal, end.exit_code) +
-         ". Is the program started in the usual way, not through ld.so or an emulator, and do its "
-         "static objects initialise without its standard input?");
+  refuse("the zygote (this program, executed again) " + describe(end) +
+         " before it was ready. Is the program started in the usual way, not through ld.so or an "
+         "emulator, and do its static objects initialise without its standard input?");
 }
 
 std::shared_ptr<worker_starter::zygote_link> worker_starter::link() {
@@ -161,11 +137,11 @@ std::shared_ptr<worker_starter::zygote_link> worker_starter::link() {
     if (zygote_ != nullptr) return zygote_;
   }
   auto fresh = boot();
-  {
-    const std::lock_guard lock{mutex_};
-    zygote_ = fresh;
-  }
-  wake();
+  // Under the lock: what the poller tells is of zygote_.
+  const std::lock_guard lock{mutex_};
+  poller_.add(fresh->exited.get(), zygote_exit_token, ipc::poller::trigger::level);
+  poller_.add(fresh->socket.fd(), zygote_message_token, ipc::poller::trigger::level);
+  zygote_ = fresh;
   return fresh;
 }
 
@@ -200,27 +176,23 @@ bool worker_starter::try_start(start_request& request, std::span<const int> fds,
   std::vector<int> all_fds{crash->fd()};
   all_fds.insert(all_fds.end(), fds.begin(), fds.end());
   std::shared_ptr<zygote_link> zygote;
-  packet_writer order;
   for (bool enlisted = false; !enlisted;) {
     if (!forks) zygote = link();
     const std::lock_guard lock{mutex_};
     // The reaper answers for a lost zygote once, when it notices; a later worker would be forgotten.
     if (!forks && zygote != zygote_) continue;
     request.id = ++last_id_;
-    order.number(static_cast<std::uint64_t>(message::start));
-    write(order, request);
     if (forks) fork_orders_.push_back({request, all_fds});  // void without the worker
-    workers_.emplace(request.id,
-                     worker{std::move(caller.on_death), crash, &caller, zygote, unique_fd{}, 0});
+    workers_.emplace(request.id, worker{std::move(caller.on_death), crash, &caller, zygote, {}, 0});
     enlisted = true;
   }
   // From here on the reaper knows the caller, who must wait for its answer.
   try {
     if (forks) {
-      wake();
+      wake_.ring();
     } else {
       // If the zygote is gone, the reaper will notice, and answer.
-      send_packet(zygote->socket.get(), order.bytes(), all_fds);
+      send(zygote->socket, request, all_fds);
     }
   } catch (const std::system_error& e) {
     answer(request.id, 0, e.what());
@@ -234,8 +206,7 @@ void worker_starter::await(std::uint64_t id, waiting_start& caller) {
   const auto deadline = std::chrono::steady_clock::now() + start_limit;
   bool in_time = true;
   if (on_reaper()) {
-    constexpr int turn_ms = 1000;
-    while (!caller.done && std::chrono::steady_clock::now() < deadline) take_events(turn_ms);
+    while (!caller.done && std::chrono::steady_clock::now() < deadline) take_events(deadline);
     in_time = caller.done;
   } else {
     in_time = caller.answered.park(deadline);
@@ -248,7 +219,7 @@ void worker_starter::await(std::uint64_t id, waiting_start& caller) {
 
 void worker_starter::answer(std::uint64_t id, pid_t pid, std::string failure, bool zygote_lost) {
   waiting_start* caller = nullptr;
-  unique_fd forked;
+  ipc::descriptor forked;
   {
     const std::lock_guard lock{mutex_};
     const auto found = workers_.find(id);
@@ -266,7 +237,10 @@ void worker_starter::answer(std::uint64_t id, pid_t pid, std::string failure, bo
       workers_.erase(found);
     }
   }
-  if (forked) end_child(forked.get());
+  if (forked) {
+    poller_.remove(forked.get());
+    end_child(forked.get());
+  }
   caller->answered.unpark();
 }
 
@@ -282,11 +256,7 @@ void worker_starter::kill(std::uint64_t id, int signal) {
   }
   if (zygote == nullptr) return;
   try {
-    send_packet(zygote->socket.get(), packet_writer{}
-                                          .number(static_cast<std::uint64_t>(message::kill))
-                                          .number(id)
-                                          .number(static_cast<std::uint64_t>(signal))
-                                          .bytes());
+    send(zygote->socket, kill_request{id, signal});
   } catch (const std::system_error&) {
     // The zygote is gone, and the worker with it.
   }
@@ -299,90 +269,80 @@ void worker_starter::reap_until_finished() {
     return finishing_;
   };
   while (!finishing()) {
-    take_events(-1);
+    take_events(sync::never);
     tell_deaths();
   }
   end_all();
   if (owned_by_reaper_) delete this;
 }
 
-void worker_starter::take_events(int timeout_ms) {
+void worker_starter::take_events(sync::time_point deadline) {
+  std::array<ipc::poller::ready, 32> found{};
+  const std::size_t count = poller_.wait(found, deadline);
   std::shared_ptr<zygote_link> zygote;
-  std::vector<pollfd> events{{wake_.get(), POLLIN, 0},
-                             {fork_answers_.ours.get(), POLLIN, 0},
-                             {-1, POLLIN, 0},
-                             {-1, POLLIN, 0}};
-  std::vector<std::uint64_t> forked;
   {
     const std::lock_guard lock{mutex_};
     if (finishing_) return;
     zygote = zygote_;
-    for (const auto& [id, each] : workers_) {
-      if (!each.exited) continue;
-      events.push_back({each.exited.get(), POLLIN, 0});
-      forked.push_back(id);
+  }
+  bool answered = false;
+  bool spoke = false;
+  bool exited = false;
+  std::vector<std::uint64_t> forked;
+  for (const auto& [token, hung_up] : std::span{found}.first(count)) {
+    switch (token) {
+      case wake_token:
+        serve_forks();
+        break;
+      case fork_answer_token:
+        answered = true;
+        break;
+      case zygote_message_token:
+        spoke = true;
+        break;
+      case zygote_exit_token:
+        exited = true;
+        break;
+      default:
+        forked.push_back(token);
     }
   }
-  if (zygote != nullptr) {
-    events[2].fd = zygote->socket.get();
-    events[3].fd = zygote->exited.get();
-  }
-  if (::poll(events.data(), events.size(), timeout_ms) <= 0) return;
-  if (events[0].revents != 0) {
-    std::uint64_t count = 0;
-    static_cast<void>(!::read(wake_.get(), &count, sizeof count));
-    serve_forks();
-  }
-  // What it said before it died comes first: another process may hold a copy of its socket.
-  if ((events[1].revents & POLLIN) != 0) {
-    take_message(fork_answers_.ours.get());
+  // What a process said before it died comes first: it will be told again that it is dead.
+  if (answered) {
+    take_message(fork_answers_.first);
     return;
   }
-  if ((events[2].revents & POLLIN) != 0) {
-    if (!take_message(zygote->socket.get())) lose(zygote);
-  } else if (events[2].revents != 0 || events[3].revents != 0) {
-    lose(zygote);
-  }
-  for (std::size_t i = 0; i < forked.size(); ++i) {
-    if (events[4 + i].revents != 0) reap_forked(forked[i]);
-  }
+  if (zygote != nullptr && (spoke ? !take_message(zygote->socket) : exited)) lose(zygote);
+  for (const std::uint64_t id : forked) reap_forked(id);
 }
 
-bool worker_starter::take_message(int socket) {
-  const std::optional<packet> received = receive_packet(socket);
+bool worker_starter::take_message(ipc::packet_socket& socket) {
+  const std::optional<received_message> received = receive(socket);
   if (!received) return false;
-  packet_reader from{received->bytes};
-  const auto kind = static_cast<message>(from.number());
-  const std::uint64_t id = from.number();
-  if (kind == message::started) answer(id, static_cast<pid_t>(from.number()), {});
-  if (kind == message::failed) answer(id, 0, from.text());
-  if (kind == message::died) {
-    death_report report{.id = id, .pid = static_cast<pid_t>(from.number())};
-    report.signal = static_cast<int>(from.number());
-    const int exit_code = static_cast<int>(from.number());
-    if (report.signal == 0) report.exit_code = exit_code;
-    report.peak_memory = from.number();
-    bury(report);
-  }
+  if (const auto* m = std::get_if<worker_started>(&received->message)) answer(m->id, m->pid, {});
+  if (const auto* m = std::get_if<start_failed>(&received->message)) answer(m->id, 0, m->why);
+  if (const auto* m = std::get_if<worker_ended>(&received->message)) bury(m->id, m->pid, m->how);
   return true;
 }
 
-void worker_starter::bury(const death_report& report) {
+void worker_starter::bury(std::uint64_t id, pid_t pid, const child_end& how) {
   {
     const std::lock_guard lock{mutex_};
-    const auto found = workers_.find(report.id);
+    const auto found = workers_.find(id);
     if (found == workers_.end()) return;
     if (found->second.starting == nullptr) {
-      deaths_.push_back({std::move(found->second), report});
+      deaths_.push_back({std::move(found->second), {how, id, pid, false, std::nullopt}});
       workers_.erase(found);
       return;
     }
   }
-  answer(report.id, 0, how_it_ended(report.signal, report.exit_code) + " before it could begin");
+  answer(id, 0, "it " + describe(how) + " before it could begin");
 }
 
 void worker_starter::lose(const std::shared_ptr<zygote_link>& zygote) {
   // Its death kills its workers, before anybody can see it.
+  poller_.remove(zygote->socket.fd());
+  poller_.remove(zygote->exited.get());
   const child_end end = end_child(zygote->exited.get());
   std::vector<std::uint64_t> starting;
   {
@@ -393,19 +353,16 @@ void worker_starter::lose(const std::shared_ptr<zygote_link>& zygote) {
       if (each->second.zygote == zygote && each->second.starting != nullptr) {
         starting.push_back(each->first);
       } else if (each->second.zygote == zygote) {
-        death_report report;
-        report.id = each->first;
-        report.pid = each->second.pid;
-        report.signal = SIGKILL;
-        report.zygote_lost = true;
-        deaths_.push_back({std::move(each->second), std::move(report)});
+        const pid_t pid = each->second.pid;
+        deaths_.push_back({std::move(each->second),
+                           {{SIGKILL, std::nullopt, 0}, each->first, pid, true, std::nullopt}});
         workers_.erase(each);
       }
       each = next;
     }
   }
   for (const std::uint64_t id : starting) {
-    answer(id, 0, "the zygote died: " + how_it_ended(end.signal, end.exit_code), true);
+    answer(id, 0, "the zygote " + describe(end), true);
   }
 }
 
@@ -430,21 +387,21 @@ void worker_starter::fork_worker(const fork_order& order) {
     ::setpgid(0, 0);
     forget_copied_output();
     if (zygote != nullptr) zygote->socket.close();
-    fork_answers_.ours.close();
-    wake_.close();
-    std::vector<unique_fd> fds;
+    fork_answers_.first.close();
+    std::vector<ipc::descriptor> fds;
     fds.reserve(order.fds.size());
     for (const int fd : order.fds) fds.emplace_back(fd);
-    become_worker(order.request, std::move(fds), std::move(fork_answers_.theirs), owner_);
+    become_worker(order.request, std::move(fds), std::move(fork_answers_.second), owner_);
   }
   if (pid < 0) return answer(order.request.id, 0, std::generic_category().message(errno));
   try {
-    unique_fd exited = own_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)), "pidfd_open");
+    ipc::descriptor exited = open_pidfd(pid);
     const std::lock_guard lock{mutex_};
     const auto found = workers_.find(order.request.id);
     if (found == workers_.end()) {
       end_child(exited.get());  // its caller waits no longer
     } else {
+      poller_.add(exited.get(), order.request.id, ipc::poller::trigger::level);
       found->second.exited = std::move(exited);
     }
   } catch (const std::system_error& e) {
@@ -454,20 +411,17 @@ void worker_starter::fork_worker(const fork_order& order) {
 }
 
 void worker_starter::reap_forked(std::uint64_t id) {
-  death_report report{.id = id};
-  unique_fd exited;
+  ipc::descriptor exited;
+  pid_t pid = 0;
   {
     const std::lock_guard lock{mutex_};
     const auto found = workers_.find(id);
     if (found == workers_.end()) return;
     exited = std::move(found->second.exited);
-    report.pid = found->second.pid;
+    pid = found->second.pid;
   }
-  const child_end end = end_child(exited.get());
-  report.signal = end.signal;
-  report.exit_code = end.exit_code;
-  report.peak_memory = end.peak_memory;
-  bury(report);
+  poller_.remove(exited.get());
+  bury(id, pid, end_child(exited.get()));
 }
 
 void worker_starter::tell_deaths() {
@@ -485,7 +439,7 @@ void worker_starter::tell_deaths() {
 void worker_starter::end_all() noexcept {
   if (zygote_ != nullptr) {
     // A process that the user forked may hold a copy of it.
-    ::shutdown(zygote_->socket.get(), SHUT_RDWR);
+    ::shutdown(zygote_->socket.fd(), SHUT_RDWR);
     pollfd gone{zygote_->exited.get(), POLLIN, 0};
     ::poll(&gone, 1, end_limit_ms);
     end_child(zygote_->exited.get());

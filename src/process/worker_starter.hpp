@@ -33,28 +33,27 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "ipc/event.hpp"
+#include "ipc/packet_socket.hpp"
+#include "ipc/poller.hpp"
+#include "process/child.hpp"
 #include "process/crash_report.hpp"
-#include "process/packet.hpp"
-#include "process/unique_fd.hpp"
+#include "process/start_message.hpp"
 #include "process/worker_process.hpp"
-#include "process/worker_spec.hpp"
 #include "sync/mutex.hpp"
 #include "sync/parker.hpp"
 
 namespace cadre::process {
 
 /// How a worker ended.
-struct death_report {
+struct death_report : child_end {
   std::uint64_t id = 0;
   pid_t pid = 0;
-  int signal = 0;  // 0: it exited
-  std::optional<int> exit_code =
-      std::nullopt;               // none: by a signal, or another wait() of the program took it
-  std::uint64_t peak_memory = 0;  // bytes; 0 if not known
-  bool zygote_lost = false;       // the zygote died, and took the worker with it
-  std::optional<crash_info> crash = std::nullopt;  // what the worker recorded
+  bool zygote_lost = false;         // the zygote died, and took the worker with it
+  std::optional<crash_info> crash;  // what the worker recorded
 };
 
 using death_callback = detail::unique_function<void(const death_report&)>;
@@ -70,7 +69,7 @@ class worker_starter {
   static std::shared_ptr<worker_starter> acquire();
 
   /// Returns when the worker has applied its spec and is about to run `entry`. At most
-  /// max_packet_fds - 2 descriptors; the worker gets copies. Throws cadre::broken_executor.
+  /// packet_socket::max_descriptors - 2; the worker gets copies. Throws cadre::broken_executor.
   /// Cost: 0.2 ms; with start_method::exec, 2 ms.
   started_worker start(const worker_spec& spec, worker_entry* entry,
                        std::span<const std::byte> argument, std::span<const int> fds,
@@ -86,8 +85,8 @@ class worker_starter {
   /// A zygote, and our end of its socket.
   struct zygote_link {
     pid_t pid;
-    unique_fd exited;  // pidfd
-    unique_fd socket;
+    ipc::descriptor exited;  // pidfd
+    ipc::packet_socket socket;
   };
 
   /// A caller of start() that waits, on its stack.
@@ -105,7 +104,7 @@ class worker_starter {
     std::shared_ptr<crash_page> crash;
     waiting_start* starting;              // until it has started
     std::shared_ptr<zygote_link> zygote;  // none: to be forked from this process, and then
-    unique_fd exited;                     // its pidfd
+    ipc::descriptor exited;               // its pidfd
     pid_t pid;
   };
 
@@ -128,15 +127,14 @@ class worker_starter {
   bool try_start(start_request& request, std::span<const int> fds, waiting_start& caller);
   void await(std::uint64_t id, waiting_start& caller);
   void answer(std::uint64_t id, pid_t pid, std::string failure, bool zygote_lost = false);
-  void wake() const noexcept;
   bool on_reaper() const noexcept { return std::this_thread::get_id() == reaper_.get_id(); }
   void require_owner() const;
 
   void reap_until_finished();
-  void take_events(int timeout_ms);
-  bool take_message(int socket);
+  void take_events(sync::time_point deadline);
+  bool take_message(ipc::packet_socket& socket);
   void lose(const std::shared_ptr<zygote_link>& zygote);
-  void bury(const death_report& report);
+  void bury(std::uint64_t id, pid_t pid, const child_end& how);
   void serve_forks();
   void fork_worker(const fork_order& order);
   void reap_forked(std::uint64_t id);
@@ -144,9 +142,11 @@ class worker_starter {
   void end_all() noexcept;
 
   const pid_t owner_;
-  unique_fd wake_;            // eventfd: something changed for the reaper
-  socket_pair fork_answers_;  // from workers that this process forked
-  sync::mutex boot_mutex_;    // held while a zygote boots; taken before mutex_
+  ipc::event wake_;  // fork_orders_ or finishing_ changed
+  // Ours, and that of workers that this process forks.
+  std::pair<ipc::packet_socket, ipc::packet_socket> fork_answers_;
+  ipc::poller poller_;      // the reaper's
+  sync::mutex boot_mutex_;  // held while a zygote boots; taken before mutex_
 
   mutable sync::mutex mutex_;  // guards what follows
   std::shared_ptr<zygote_link> zygote_;

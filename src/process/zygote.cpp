@@ -5,14 +5,15 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <exception>
-#include <string>
+#include <optional>
+#include <system_error>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "process/crash_report.hpp"
@@ -24,20 +25,20 @@ namespace {
 
 class zygote {
  public:
-  explicit zygote(unique_fd control) : control_{std::move(control)}, parent_{::getppid()} {
+  explicit zygote(ipc::packet_socket control)
+      : control_{std::move(control)}, parent_{::getppid()}, parent_fd_{open_pidfd(parent_)} {
     ::prctl(PR_SET_NAME, "cadre-zygote");
     // If it were ignored, workers would vanish without their exit codes.
     struct sigaction default_action {};
     ::sigaction(SIGCHLD, &default_action, &users_sigchld_);
-    parent_fd_ = own_fd(static_cast<int>(::syscall(SYS_pidfd_open, parent_, 0)), "pidfd_open");
     prepare_crash_records();
     flush_output();
   }
 
   [[noreturn]] void run() {
-    send(packet_writer{}.number(static_cast<std::uint64_t>(message::hello)).number(start_protocol));
+    tell(hello{});
     for (;;) {
-      std::vector<pollfd> events{{control_.get(), POLLIN, 0}, {parent_fd_.get(), POLLIN, 0}};
+      std::vector<pollfd> events{{control_.fd(), POLLIN, 0}, {parent_fd_.get(), POLLIN, 0}};
       for (const child& c : children_) events.push_back({c.fd.get(), POLLIN, 0});
       ::poll(events.data(), events.size(), -1);
       // A copy of the parent's socket in another process must not keep the workers alive.
@@ -53,72 +54,71 @@ class zygote {
   struct child {
     std::uint64_t id;
     pid_t pid;
-    unique_fd fd;
+    ipc::descriptor fd;
   };
 
-  void send(const packet_writer& what) {
-    if (!send_packet(control_.get(), what.bytes())) end();
+  void tell(const start_message& what) {
+    if (!send(control_, what)) end();
   }
 
   void serve() {
-    std::optional<packet> received = receive_packet(control_.get());
+    std::optional<received_message> received = receive(control_);
     if (!received) end();
-    packet_reader from{received->bytes};
-    const auto kind = static_cast<message>(from.number());
-    if (kind == message::start) start(std::move(*received), from);
-    if (kind == message::kill) {
-      const std::uint64_t id = from.number();
-      const int signal = static_cast<int>(from.number());
+    if (const auto* request = std::get_if<start_request>(&received->message)) {
+      start(*request, *received);
+    }
+    if (const auto* request = std::get_if<kill_request>(&received->message)) {
       // Not reaped yet, so the process id is still the worker's.
       for (const child& c : children_) {
-        if (c.id == id) ::kill(c.pid, signal);
+        if (c.id == request->id) ::kill(c.pid, request->signal);
       }
     }
   }
 
-  void start(packet received, packet_reader& from) {
-    const start_request request = read_start_request(from);
+  void start(const start_request& request, received_message& received) {
     try {
-      if (received.fds_lost) {
+      if (received.cut_off) {
         throw std::system_error{EMFILE, std::generic_category(), "its descriptors did not arrive"};
       }
       // A fork would copy this thread only, and the locks of all others as they are.
       const bool fork = request.spec.method == start_method::zygote && has_one_thread();
-      const pid_t pid = fork ? fork_worker(request, received) : execute_worker(received);
-      unique_fd exited{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
-      children_.push_back({request.id, pid, std::move(exited)});
-      if (children_.back().fd) return;
-      ::kill(pid, SIGKILL);
-      reap(children_.size() - 1);
+      const pid_t pid = fork ? fork_worker(request, received) : execute_worker(request, received);
+      children_.push_back({request.id, pid, {}});
+      watch_last();
     } catch (const std::exception& e) {
-      send(packet_writer{}
-               .number(static_cast<std::uint64_t>(message::failed))
-               .number(request.id)
-               .text(e.what()));
+      tell(start_failed{request.id, e.what()});
     }
   }
 
-  pid_t fork_worker(const start_request& request, packet& received) {
+  /// A child that cannot be watched is ended.
+  void watch_last() {
+    try {
+      children_.back().fd = open_pidfd(children_.back().pid);
+    } catch (const std::system_error&) {
+      ::kill(children_.back().pid, SIGKILL);
+      reap(children_.size() - 1);
+    }
+  }
+
+  pid_t fork_worker(const start_request& request, received_message& received) {
     const pid_t here = ::getpid();
     const pid_t pid = ::fork();
     if (pid < 0) throw std::system_error{errno, std::generic_category(), "fork"};
     if (pid > 0) return pid;
-    // dies here: the survivor sees `died` instead of `started`; test
+    // dies here: the survivor sees worker_ended instead of worker_started; test
     // unit.sandbox.that_kills_the_worker_at_once_is_reported
     children_.clear();
-    parent_fd_.close();
+    parent_fd_.reset();
     ::sigaction(SIGCHLD, &users_sigchld_, nullptr);
-    become_worker(request, std::move(received.fds), std::move(control_), here);
+    become_worker(request, std::move(received.descriptors), std::move(control_), here);
   }
 
-  pid_t execute_worker(packet& received) {
-    const socket_pair boot = make_socket_pair();
-    std::vector<int> fds{control_.get()};
-    for (const unique_fd& fd : received.fds) fds.push_back(fd.get());
-    if (!send_packet(boot.ours.get(), received.bytes, fds)) {
-      throw std::system_error{EPIPE, std::generic_category(), "sendmsg"};
-    }
-    return execute_again(role::worker, boot.theirs.get());
+  pid_t execute_worker(const start_request& request, const received_message& received) {
+    auto [boot, theirs] = ipc::packet_socket::pair();
+    std::vector<int> fds{control_.fd()};
+    for (const ipc::descriptor& fd : received.descriptors) fds.push_back(fd.get());
+    if (!send(boot, request, fds)) throw std::system_error{EPIPE, std::generic_category(), "send"};
+    return execute_again(role::worker, theirs.fd());
   }
 
   /// Waits for the child, which has ended or is about to.
@@ -128,15 +128,13 @@ class zygote {
     int status = 0;
     rusage used{};
     while (::wait4(ended.pid, &status, 0, &used) < 0 && errno == EINTR) continue;
+    child_end how;
+    if (WIFSIGNALED(status)) how.signal = WTERMSIG(status);
+    if (WIFEXITED(status)) how.exit_code = WEXITSTATUS(status);
+    how.peak_memory = static_cast<std::uint64_t>(used.ru_maxrss) << 10U;
     // dies here: the survivor sees the zygote's own end; test
     // fault.process_start_fault.zygote_killed_is_reported_for_each_worker
-    send(packet_writer{}
-             .number(static_cast<std::uint64_t>(message::died))
-             .number(ended.id)
-             .number(static_cast<std::uint64_t>(ended.pid))
-             .number(WIFSIGNALED(status) ? static_cast<std::uint64_t>(WTERMSIG(status)) : 0)
-             .number(WIFEXITED(status) ? static_cast<std::uint64_t>(WEXITSTATUS(status)) : 0)
-             .number(static_cast<std::uint64_t>(used.ru_maxrss) << 10U));
+    tell(worker_ended{ended.id, ended.pid, how});
   }
 
   [[noreturn]] void end() {
@@ -145,15 +143,15 @@ class zygote {
     end_process(0);
   }
 
-  unique_fd control_;
+  ipc::packet_socket control_;
   const pid_t parent_;
-  unique_fd parent_fd_;
+  ipc::descriptor parent_fd_;
   struct sigaction users_sigchld_ {};
   std::vector<child> children_;
 };
 
 }  // namespace
 
-void run_zygote(unique_fd control) noexcept { zygote{std::move(control)}.run(); }
+void run_zygote(ipc::packet_socket control) noexcept { zygote{std::move(control)}.run(); }
 
 }  // namespace cadre::process

@@ -91,7 +91,7 @@ class no_descriptors {
   no_descriptors() {
     ::getrlimit(RLIMIT_NOFILE, &before_);
     rlimit none = before_;
-    none.rlim_cur = 3;  // less would be refused by poll()
+    none.rlim_cur = 0;
     ::setrlimit(RLIMIT_NOFILE, &none);
   }
   ~no_descriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
@@ -262,6 +262,24 @@ TYPED_TEST(worker_processes, that_cannot_be_replaced_fail_the_calls_that_wait) {
   EXPECT_EQ(last.get(), 42);
   EXPECT_NE(message.find("no worker can be started"), std::string::npos) << message;
   EXPECT_EQ(pool->submit(&multiply, 6, 7).get(), 42) << "descriptors may be had again";
+}
+
+TYPED_TEST(worker_processes, deaths_are_told_while_the_program_may_open_no_descriptor) {
+  if (under_asan) GTEST_SKIP() << "UndefinedBehaviorSanitizer itself needs descriptors";
+  const gate here;
+  const auto pool = TypeParam::make({.max_workers = 2});
+  const auto first = pool->submit(&pass, here.handle(), 1);
+  const auto second = pool->submit(&pass, here.handle(), 2);
+  here.await_arrivals(2);
+  const std::vector<int> pids = pool->worker_pids();
+  const no_descriptors none;
+
+  for (const int pid : pids) {
+    ::kill(pid, SIGKILL);
+  }
+
+  EXPECT_THROW(first.get(), worker_died);
+  EXPECT_THROW(second.get(), worker_died);
 }
 
 TEST(process_pool_start, without_a_thread_submit_throws_and_nothing_hangs) {

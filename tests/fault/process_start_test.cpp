@@ -39,7 +39,6 @@ namespace {
 
 using process::death_report;
 using process::start_method;
-using process::unique_fd;
 using process::worker_spec;
 using process::worker_starter;
 using bytes = std::span<const std::byte>;
@@ -84,7 +83,7 @@ int raises_sigfpe(bytes, numbers) {
 
 /// True once that process is gone, or a zombie that nobody reaps.
 bool dies(pid_t pid, std::chrono::milliseconds limit) {
-  const unique_fd watched{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
+  const ipc::descriptor watched{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
   pollfd dead{watched.get(), POLLIN, 0};
   return !watched || ::poll(&dead, 1, static_cast<int>(limit.count())) == 1;
 }

@@ -16,7 +16,7 @@ objects() {
   local compiler=$1 name=$2
   shift 2
   mkdir -p "$name"
-  printf '%s\n' "$root"/src/{base,sync,process}/*.cpp |
+  printf '%s\n' "$root"/src/{base,sync,ipc,process}/*.cpp |
     CACHE=$cache xargs -P 2 -I{} sh -c "\$CACHE $compiler -std=c++20 -O1 -g $* \
       -I$root/src -I$root/include -c {} -o $name/\$(basename {} .cpp).o"
   rm -f "$name/libcadre.a"

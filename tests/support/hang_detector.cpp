@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -100,9 +101,18 @@ void print_stack(std::span<const std::uintptr_t> frames) {
   if (!addresses.empty()) print_frames(object, addresses);
 }
 
+/// A test that hangs may have taken its process all descriptors; to tell of it some are needed.
+void allow_descriptors() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 void print_all_stacks() {
+  allow_descriptors();
   install_handler();
   for (const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
     const int tid = std::stoi(task.path().filename());

@@ -13,13 +13,10 @@
 #include <string>
 #include <vector>
 
-#include "process/symbol_names.hpp"
-
 namespace cadre::test {
 namespace {
 
 using process::crash_page;
-using process::symbol_at;
 
 void write_at(int fd, off_t position, const std::vector<std::uint32_t>& words) {
   ASSERT_GT(::pwrite(fd, words.data(), words.size() * sizeof words[0], position), 0);
@@ -52,21 +49,6 @@ TEST(crash_page, full_of_nonsense_is_read_within_its_bounds) {
     ASSERT_TRUE(crash);
     EXPECT_LE(crash->frames.size(), 64U);
   }
-}
-
-TEST(symbol_at, of_what_is_no_program_is_empty) {
-  EXPECT_EQ(symbol_at("/no/such/file", 0), "");
-  EXPECT_EQ(symbol_at("/dev/zero", 0), "");
-  EXPECT_EQ(symbol_at("/usr", 0), "");
-  EXPECT_EQ(symbol_at("/proc/self/maps", 0), "");
-  const std::string fifo = testing::TempDir() + "symbol_at_fifo";
-  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
-  EXPECT_EQ(symbol_at(fifo, 0), "");
-  ::unlink(fifo.c_str());
-}
-
-TEST(symbol_at, beyond_the_program_is_empty) {
-  EXPECT_EQ(symbol_at("/proc/self/exe", UINT64_MAX), "");
 }
 
 }  // namespace cadre::test

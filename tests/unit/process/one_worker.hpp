@@ -33,8 +33,8 @@ class one_worker {
     std::array<int, 2> ends{};
     if (::pipe2(ends.data(), O_CLOEXEC) != 0)
       throw std::system_error{errno, std::system_category()};
-    said_ = process::unique_fd{ends[0]};
-    const process::unique_fd says{ends[1]};
+    said_ = ipc::descriptor{ends[0]};
+    const ipc::descriptor says{ends[1]};
     const std::array<int, 1> fds{says.get()};
     auto promise = std::make_shared<std::promise<process::death_report>>();
     death_ = promise->get_future().share();
@@ -68,7 +68,7 @@ class one_worker {
 
  private:
   std::shared_ptr<process::worker_starter> starter_;
-  process::unique_fd said_;
+  ipc::descriptor said_;
   std::shared_future<process::death_report> death_;
   process::started_worker started_;
 };

@@ -270,8 +270,8 @@ INSTANTIATE_TEST_SUITE_P(method, start_by,
                          method_name);
 
 TEST(start, leaves_the_worker_no_descriptors_but_its_own) {
-  const process::unique_fd zero{::open("/dev/zero", O_RDONLY | O_CLOEXEC)};
-  const process::unique_fd inheritable{::fcntl(zero.get(), F_DUPFD, 50)};
+  const ipc::descriptor zero{::open("/dev/zero", O_RDONLY | O_CLOEXEC)};
+  const ipc::descriptor inheritable{::fcntl(zero.get(), F_DUPFD, 50)};
   const one_worker forked{&says_its_descriptors};
   worker_spec exec;
   exec.method = start_method::exec;
@@ -343,7 +343,7 @@ TEST(start, boots_nothing_before_it_is_needed) {
 
 TEST(start, kills_what_is_left_when_the_last_handle_ends) {
   auto w = std::make_unique<one_worker>(&waits_for_ever);
-  const process::unique_fd watched{static_cast<int>(::syscall(SYS_pidfd_open, w->pid(), 0))};
+  const ipc::descriptor watched = process::open_pidfd(w->pid());
 
   w.reset();
 

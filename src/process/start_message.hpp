@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// The messages between a process, its zygote and their workers while these start: one packet each.
+// Nothing here is on the path of a call.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "ipc/packet_socket.hpp"
+#include "process/child.hpp"
+#include "process/module_table.hpp"
+#include "process/worker_spec.hpp"
+
+namespace cadre::process {
+
+/// Of hello: tells another version of the library, found by LD_PRELOAD, from this one.
+inline constexpr std::uint64_t start_protocol = 0x6361647265303032;
+
+struct hello {  // the zygote is ready
+  std::uint64_t protocol = start_protocol;
+};
+
+/// Descriptors: the crash page, then the entry's own.
+struct start_request {
+  std::uint64_t id = 0;
+  worker_spec spec;
+  code_address entry;
+  module_description module;  // of the entry
+  std::vector<std::byte> argument;
+};
+
+struct kill_request {
+  std::uint64_t id = 0;
+  int signal = 0;
+};
+
+struct worker_started {
+  std::uint64_t id = 0;
+  pid_t pid = 0;
+};
+
+struct start_failed {
+  std::uint64_t id = 0;
+  std::string why;
+};
+
+struct worker_ended {
+  std::uint64_t id = 0;
+  pid_t pid = 0;
+  child_end how;
+};
+
+using start_message =
+    std::variant<hello, start_request, kill_request, worker_started, start_failed, worker_ended>;
+
+struct received_message {
+  start_message message;
+  std::vector<ipc::descriptor> descriptors;
+  bool cut_off = false;  // this process may hold no more descriptors
+};
+
+/// Blocks while the other side's queue is full. False if the other side is gone. Throws
+/// std::system_error, also for a message of more than 64 KiB.
+bool send(ipc::packet_socket& to, const start_message& message,
+          std::span<const int> descriptors = {});
+
+/// Blocks until a message comes; none if the other side is gone. Throws std::system_error, and
+/// cadre::codec_error for what is no message.
+std::optional<received_message> receive(ipc::packet_socket& from);
+
+}  // namespace cadre::process
