@@ -51,4 +51,10 @@ inline duration_summary summarise(const histogram::counts& counts) noexcept {
   return summary;
 }
 
+inline duration_summary summarise(const histogram& times) noexcept {
+  histogram::counts counts{};
+  times.add_to(counts);
+  return summarise(counts);
+}
+
 }  // namespace cadre::detail

@@ -50,12 +50,8 @@ class inline_executor::impl {
   executor_stats stats() {
     const std::lock_guard lock{mutex_};
     executor_stats s = stats_;
-    detail::histogram::counts queue{};
-    detail::histogram::counts run{};
-    queue_times_.add_to(queue);
-    run_times_.add_to(run);
-    s.queue_time = detail::summarise(queue);
-    s.run_time = detail::summarise(run);
+    s.queue_time = detail::summarise(queue_times_);
+    s.run_time = detail::summarise(run_times_);
     return s;
   }
 

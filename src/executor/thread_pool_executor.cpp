@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cadre/thread_pool_executor.hpp>
 
+#include "executor/keep_for_ever.hpp"
 #include "executor/thread_pool.hpp"
 
 namespace cadre {
@@ -10,14 +11,7 @@ thread_pool_executor::thread_pool_executor(thread_pool_options options)
 
 thread_pool_executor::~thread_pool_executor() {
   if (impl_->forked()) {
-    // The threads are the parent's; nothing of the pool can be touched safely. Keep it for ever,
-    // where leak checkers find it.
-    struct kept {
-      std::shared_ptr<impl> pool;
-      kept* next;
-    };
-    static kept* all = nullptr;
-    all = new kept{std::move(impl_), all};
+    detail::keep_for_ever(std::move(impl_));
     return;
   }
   impl_->shutdown({});

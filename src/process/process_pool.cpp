@@ -358,12 +358,8 @@ executor_stats process_pool_executor::impl::stats() {
     }
   }
   s.pending = outstanding_ - std::min<std::size_t>(outstanding_, s.running);
-  detail::histogram::counts queue{};
-  detail::histogram::counts run{};
-  queue_times_.add_to(queue);
-  run_times_.add_to(run);
-  s.queue_time = detail::summarise(queue);
-  s.run_time = detail::summarise(run);
+  s.queue_time = detail::summarise(queue_times_);
+  s.run_time = detail::summarise(run_times_);
   return s;
 }
 

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include "executor/keep_for_ever.hpp"
 #include "process/process_pool.hpp"
 
 namespace cadre {
@@ -19,14 +20,7 @@ process_pool_executor::process_pool_executor(int max_workers)
 
 process_pool_executor::~process_pool_executor() {
   if (impl_->forked()) {
-    // Threads and workers are the parent's; nothing of the pool can be touched safely. Keep it for
-    // ever, where leak checkers find it.
-    struct kept {
-      std::shared_ptr<impl> pool;
-      kept* next;
-    };
-    static kept* all = nullptr;
-    all = new kept{std::move(impl_), all};
+    detail::keep_for_ever(std::move(impl_));
     return;
   }
   impl_->shutdown({});
