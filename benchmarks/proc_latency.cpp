@@ -45,5 +45,6 @@ int main(int argc, char** argv) {
                     {{"cadre", measure_cadre},
                      {"pipe", measure<bench::pipe_workers>},
                      {"unix_socket", measure<bench::socket_workers>},
+                     {"boost_mq", measure<bench::queue_workers>},
                      {"fork_per_call", measure_forks}});
 }

@@ -44,5 +44,6 @@ int main(int argc, char** argv) {
   return bench::run("proc_submit_get", argc, argv,
                     {{"cadre", measure_cadre},
                      {"pipe", measure<bench::pipe_workers>},
-                     {"unix_socket", measure<bench::socket_workers>}});
+                     {"unix_socket", measure<bench::socket_workers>},
+                     {"boost_mq", measure<bench::queue_workers>}});
 }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <boost/interprocess/ipc/message_queue.hpp>
 
 #include <array>
 #include <cerrno>
@@ -14,7 +15,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "harness.hpp"
@@ -127,6 +130,101 @@ class echo_workers {
 
 using pipe_workers = echo_workers<&make_pipe>;
 using socket_workers = echo_workers<&make_socket>;
+
+/// The same over boost::interprocess::message_queue. A body is cut into messages, which have a
+/// largest size; the first one begins with the length of the whole.
+class queue_workers {
+ public:
+  static constexpr int workers = bench::workers;
+
+  queue_workers() {
+    for (auto& each : each_) {
+      each = {make_queue(), make_queue()};
+      if (fork() == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        serve(*each.there, *each.back);
+      }
+    }
+  }
+  ~queue_workers() {
+    for (const auto& each : each_) send_all(*each.there, {});  // which ends it
+    while (wait(nullptr) > 0) {
+    }
+  }
+  queue_workers(const queue_workers&) = delete;
+  queue_workers& operator=(const queue_workers&) = delete;
+
+  void send(int worker, std::span<const std::byte> body) {
+    send_all(*each_[static_cast<std::size_t>(worker)].there, body);
+  }
+  void receive(int worker, std::span<std::byte> body) {
+    queue& from = *each_[static_cast<std::size_t>(worker)].back;
+    receive_all(from, [&](std::size_t) { return body.data(); });
+  }
+
+ private:
+  using queue = boost::interprocess::message_queue;
+  static constexpr std::size_t most = 64;  // messages in a queue: all calls in flight at worst
+  static constexpr std::size_t largest = std::size_t{64} << 10;
+
+  static std::unique_ptr<queue> make_queue() {
+    static int made = 0;
+    const std::string name =
+        "cadre-bench-" + std::to_string(getpid()) + '-' + std::to_string(++made);
+    auto q = std::make_unique<queue>(boost::interprocess::create_only, name.c_str(), most, largest);
+    queue::remove(name.c_str());  // both processes have it mapped
+    return q;
+  }
+
+  static void send_all(queue& to, std::span<const std::byte> body) {
+    std::array<std::byte, largest> message;
+    const std::uint64_t size = body.size();
+    std::memcpy(message.data(), &size, sizeof size);
+    const auto first = body.first(std::min(body.size(), largest - sizeof size));
+    std::memcpy(message.data() + sizeof size, first.data(), first.size());
+    to.send(message.data(), sizeof size + first.size(), 0);
+    for (body = body.subspan(first.size()); !body.empty();) {
+      const auto next = body.first(std::min(body.size(), largest));
+      to.send(next.data(), next.size(), 0);
+      body = body.subspan(next.size());
+    }
+  }
+
+  /// `place(size)` says where the body is to go. Returns its size.
+  template <typename Place>
+  static std::size_t receive_all(queue& from, Place place) {
+    std::array<std::byte, largest> message;
+    std::size_t got = 0;
+    unsigned priority = 0;
+    from.receive(message.data(), message.size(), got, priority);
+    std::uint64_t size = 0;
+    std::memcpy(&size, message.data(), sizeof size);
+    std::byte* to = place(size);
+    const std::byte* const end = to + size;
+    to = std::copy_n(message.data() + sizeof size, got - sizeof size, to);
+    while (to != end) {
+      from.receive(message.data(), message.size(), got, priority);
+      to = std::copy_n(message.data(), got, to);
+    }
+    return size;
+  }
+
+  [[noreturn]] static void serve(queue& in, queue& out) {
+    std::vector<std::byte> body;
+    const auto place = [&](std::size_t size) {
+      body.resize(size);
+      return body.data();
+    };
+    while (receive_all(in, place) != 0) send_all(out, body);
+    _exit(0);
+  }
+
+  struct two_ways {
+    std::unique_ptr<queue> there;
+    std::unique_ptr<queue> back;
+  };
+  std::array<two_ways, workers> each_;
+};
 
 /// Runs `call` in a process of its own; how that ended.
 template <typename Call>

@@ -147,7 +147,7 @@ BARS = {
         Times(20, ("pipe",), "p50_ns"),
     ],
     "proc_payload": [
-        *(Times(0.9, ("unix_socket",), "gb_per_s", s) for s in ("1KB", "64KB", "1MB", "64MB")),
+        *(Times(0.9, ("unix_socket", "boost_mq"), "gb_per_s", s) for s in ("1KB", "64KB", "1MB", "64MB")),
         *(AtLeast(3, "gb_per_s", s) for s in ("64KB", "1MB", "64MB")),
     ],
     "proc_start": [AtMost(5, "ms", "small"), AtMost(6, "ms", "1GiB")],
