@@ -8,22 +8,34 @@
 
 namespace cadre::sync {
 
-/// True as soon as `ready()`, false after `budget`. It first stays on its processor for about 1 us;
-/// then it lets other threads run at each turn: the one it waits for may need this very processor.
+/// True as soon as `ready()`, false after `budget`.
+///
+/// Each look takes the cache line that it looks at away from the thread that works on it, which then
+/// waits for it: so the first look comes when the fastest answer can be there, and the next ones not
+/// at once. After some microseconds other threads may run between the looks: the one that is waited
+/// for may need this very processor.
 template <typename Ready>
 bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
-  constexpr int turns_alone = 32;
+  using clock = std::chrono::steady_clock;
+  constexpr std::chrono::nanoseconds first_look{170};
+  constexpr std::chrono::nanoseconds between_looks{50};
+  constexpr std::chrono::nanoseconds alone{3000};
   if (ready()) return true;
   if (budget <= budget.zero()) return false;
-  for (int turn = 0; turn < turns_alone; ++turn) {
-    pause();
+  const clock::time_point begin = clock::now();
+  clock::time_point now = begin;
+  for (clock::time_point look = begin + first_look; now - begin < alone;
+       look = now + between_looks) {
+    do {
+      pause();
+      now = clock::now();
+    } while (now < look);
     if (ready()) return true;
   }
-  const auto end = std::chrono::steady_clock::now() + budget;
   do {
     yield();
     if (ready()) return true;
-  } while (std::chrono::steady_clock::now() < end);
+  } while (clock::now() - begin < budget);
   return false;
 }
 
