@@ -121,7 +121,7 @@ TEST(cpu_share, a_busy_thread_is_seen) {
   stop = true;
   busy.join();
 
-  EXPECT_GT(share, 0.1);
+  EXPECT_GT(share, 0.01) << "twice what an idle pool may use";
 }
 
 }  // namespace cadre::test
