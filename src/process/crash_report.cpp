@@ -143,9 +143,10 @@ void prepare_crash_records() noexcept {
 }
 
 void record_crashes(const ipc::descriptor& page) {
-  // Static: a process that crashes while it ends still writes there.
-  static const auto* memory =
-      new ipc::region{ipc::region::open(page, sizeof(record), ipc::region::access::both)};
+  // Never deleted: a process that crashes while it ends still writes there. And made anew: this one may
+  // be forked from a worker.
+  static const ipc::region* memory = nullptr;
+  memory = new ipc::region{ipc::region::open(page, sizeof(record), ipc::region::access::both)};
   prepare_crash_records();
   // relaxed: no handler of ours is installed yet.
   crash_record.store(reinterpret_cast<record*>(memory->bytes().data()), std::memory_order_relaxed);
