@@ -14,11 +14,14 @@
 #include <cadre/hooks.hpp>            // IWYU pragma: export
 #include <cadre/init.hpp>             // IWYU pragma: export
 #include <cadre/inline_executor.hpp>  // IWYU pragma: export
+#include <cadre/lifo_queue.hpp>       // IWYU pragma: export
 #include <cadre/local_executor.hpp>   // IWYU pragma: export
 #include <cadre/make_executor.hpp>    // IWYU pragma: export
 #include <cadre/map.hpp>              // IWYU pragma: export
+#include <cadre/priority_queue.hpp>   // IWYU pragma: export
 #include <cadre/process_pool_executor.hpp>
 #include <cadre/promise.hpp>               // IWYU pragma: export
+#include <cadre/queue.hpp>                 // IWYU pragma: export
 #include <cadre/register_exception.hpp>    // IWYU pragma: export
 #include <cadre/stats.hpp>                 // IWYU pragma: export
 #include <cadre/this_worker.hpp>           // IWYU pragma: export

@@ -41,9 +41,16 @@ class parker {
 
   /// Lets the present or next park() return.
   void unpark() noexcept {
-    // release: pairs with the acquires in park().
-    if (word_.exchange(signalled, std::memory_order_release) == parked) futex_wake(&word_);
+    if (signal()) wake(this);
   }
+
+  /// Step U1 alone; true if step U2 must follow.
+  bool signal() noexcept {
+    // release: pairs with the acquires in park().
+    return word_.exchange(signalled, std::memory_order_release) == parked;
+  }
+  /// Step U2 alone: the parker may be gone.
+  static void wake(const parker* sleeper) noexcept { futex_wake(&sleeper->word_); }
 
   /// True if unpark() came since the last park(). Never blocks.
   bool signalled_now() const noexcept {
