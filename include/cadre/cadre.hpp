@@ -7,6 +7,7 @@
 #include <cadre/bind.hpp>             // IWYU pragma: export
 #include <cadre/codec.hpp>            // IWYU pragma: export
 #include <cadre/config.hpp>           // IWYU pragma: export
+#include <cadre/deadline_scope.hpp>   // IWYU pragma: export
 #include <cadre/encoder.hpp>          // IWYU pragma: export
 #include <cadre/errors.hpp>           // IWYU pragma: export
 #include <cadre/executor.hpp>         // IWYU pragma: export
@@ -23,7 +24,9 @@
 #include <cadre/promise.hpp>               // IWYU pragma: export
 #include <cadre/queue.hpp>                 // IWYU pragma: export
 #include <cadre/register_exception.hpp>    // IWYU pragma: export
+#include <cadre/retry.hpp>                 // IWYU pragma: export
 #include <cadre/stats.hpp>                 // IWYU pragma: export
+#include <cadre/task_group.hpp>            // IWYU pragma: export
 #include <cadre/this_worker.hpp>           // IWYU pragma: export
 #include <cadre/thread_pool_executor.hpp>  // IWYU pragma: export
 #include <cadre/wait.hpp>                  // IWYU pragma: export

@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -95,6 +96,21 @@ class CADRE_API codec_error : public error {
  public:
   using error::error;
   ~codec_error() override;
+};
+
+/// task_group::wait(): calls of the group have failed. Each exception is as it was thrown; those of a
+/// nested group are one exception_group. Source: Python's ExceptionGroup (PEP 654).
+class CADRE_API exception_group : public error {
+ public:
+  /// `who`: how the message begins. Neither the vector nor an element of it is empty.
+  exception_group(const std::string& who, std::vector<std::exception_ptr> exceptions);
+  ~exception_group() override;
+
+  /// In the order in which the calls failed.
+  const std::vector<std::exception_ptr>& exceptions() const noexcept { return *exceptions_; }
+
+ private:
+  std::shared_ptr<const std::vector<std::exception_ptr>> exceptions_;  // to copy it throws nothing
 };
 
 /// A place in the code of a process: an address in a file of code. The file is the path of a shared

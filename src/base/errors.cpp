@@ -53,6 +53,23 @@ std::string describe(const worker_death& how) {
                            : how.hint);
 }
 
+std::string describe(const std::exception_ptr& e) {
+  try {
+    std::rethrow_exception(e);
+  } catch (const std::exception& known) {
+    return known.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
+std::string describe(const std::string& who, const std::vector<std::exception_ptr>& exceptions) {
+  std::string text = who + ": " + std::to_string(exceptions.size()) +
+                     (exceptions.size() == 1 ? " call has failed" : " calls have failed");
+  for (const auto& e : exceptions) (text += &e == &exceptions.front() ? ": " : "; ") += describe(e);
+  return text;
+}
+
 }  // namespace
 
 error::~error() = default;
@@ -65,6 +82,7 @@ broken_executor::~broken_executor() = default;
 queue_full::~queue_full() = default;
 deadlock_error::~deadlock_error() = default;
 codec_error::~codec_error() = default;
+exception_group::~exception_group() = default;
 remote_origin::~remote_origin() = default;
 remote_error::~remote_error() = default;
 worker_died::~worker_died() = default;
@@ -74,6 +92,11 @@ remote_error::remote_error(std::string type_name, std::string message, remote_or
       remote_origin{std::move(origin)},
       type_name_{std::move(type_name)},
       message_{std::move(message)} {}
+
+exception_group::exception_group(const std::string& who, std::vector<std::exception_ptr> exceptions)
+    : error{describe(who, exceptions)},
+      exceptions_{
+          std::make_shared<const std::vector<std::exception_ptr>>(std::move(exceptions))} {}
 
 worker_died::worker_died(worker_death how) : error{describe(how)}, how_{std::move(how)} {}
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// deadline_scope: a stop_token that is stopped when its time is over. with_timeout: get(), or give up.
+//
+//     cadre::deadline_scope limit{5s};
+//     cadre::task_group group{pool, limit.get_token()};
+//     ...
+//     group.wait();
+//     limit.check();                                         // throws timeout_error if it came to that
+//
+//     double y = cadre::with_timeout(5s, pool.submit(&simulate, 42));
+//
+// Threads    get_token, expired and check: any. Stop callbacks of the token run on the scope's thread.
+// Nesting    A scope made with the token of another one is stopped when that is, too.
+// Errors     std::system_error if the thread cannot be started.
+// Cost       A thread for as long as the scope lives.
+// Source     Python's asyncio.timeout and asyncio.wait_for.
+#pragma once
+
+#include <cadre/config.hpp>
+#include <cadre/detail/state.hpp>
+#include <cadre/future.hpp>
+
+#include <chrono>
+#include <memory>
+#include <stop_token>
+#include <utility>
+
+namespace cadre {
+
+class CADRE_API deadline_scope {
+ public:
+  /// A limit <= 0 is over at once.
+  template <typename Rep, typename Period>
+  explicit deadline_scope(std::chrono::duration<Rep, Period> limit, std::stop_token parent = {})
+      : deadline_scope{at{detail::deadline_after(limit)}, std::move(parent)} {}
+  template <typename Clock, typename Duration>
+  explicit deadline_scope(std::chrono::time_point<Clock, Duration> limit,
+                          std::stop_token parent = {})
+      : deadline_scope{at{detail::deadline_at(limit)}, std::move(parent)} {}
+  /// The token is stopped only if the deadline passed before.
+  ~deadline_scope();
+  deadline_scope(const deadline_scope&) = delete;
+  deadline_scope& operator=(const deadline_scope&) = delete;
+
+  std::stop_token get_token() const noexcept;
+  /// True once the deadline has passed. Not if only the parent was stopped.
+  bool expired() const noexcept;
+  /// Throws timeout_error if the deadline has passed.
+  void check() const;
+
+ private:
+  struct at {
+    detail::time_point time;
+  };
+  class impl;
+
+  deadline_scope(at limit, std::stop_token parent);
+
+  std::unique_ptr<impl> impl_;
+};
+
+/// Blocks until `f` is done, and returns its value or throws as get(). After `limit` it cancels the
+/// call, or asks it to stop if it runs, and throws timeout_error without waiting for it to obey.
+template <typename Rep, typename Period, typename T>
+T with_timeout(std::chrono::duration<Rep, Period> limit, future<T> f) {
+  if (!f.wait_for(limit)) {
+    f.request_stop();
+    detail::throw_timeout(detail::access::state_of(f));
+  }
+  return std::move(f).get();
+}
+
+}  // namespace cadre
