@@ -87,19 +87,17 @@ class mutex_cv {
 
 /// Wall time per element, with so many threads on each side.
 template <typename Queue>
-double ns_per_element(int pairs, bool pinned = false) {
+double ns_per_element(int pairs) {
   constexpr int elements = 400'000;
   const int each = elements / pairs;
   const double ns = bench::median_ns([&] {
     Queue queue;
     std::vector<std::jthread> threads;
     for (int p = 0; p < pairs; ++p) {
-      threads.emplace_back([&, p] {
-        if (pinned) bench::pin_this_thread(p % 2);
+      threads.emplace_back([&] {
         for (int i = 0; i < each; ++i) queue.put(static_cast<std::uint64_t>(i));
       });
-      threads.emplace_back([&, p] {
-        if (pinned) bench::pin_this_thread((p + 1) % 2);
+      threads.emplace_back([&] {
         std::uint64_t sum = 0;
         for (int i = 0; i < each; ++i) sum += queue.get();
         bench::keep(&sum);
@@ -140,8 +138,6 @@ void measure(const bench::report& report) {
   report("ns_per_element", ns_per_element<Queue>(1), "1p1c");
   report("ns_per_element", ns_per_element<Queue>(2), "2p2c");
   report("ns_per_element", ns_per_element<Queue>(4), "4p4c");
-  report("ns_per_element", ns_per_element<Queue>(1, true), "1p1c_x");
-  report("ns_per_element", ns_per_element<Queue>(2, true), "2p2c_x");
   measure_hand_off<Queue>(report, "free");
   measure_hand_off<Queue>(report, "x");
 }

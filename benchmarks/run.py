@@ -26,7 +26,8 @@ from pathlib import Path
 BENCHES = (
     "submit_get submit_get_2p post latency_hot latency_cold fib map_tiny map_small map_medium "
     "memory idle "
-    "proc_submit_get proc_latency proc_payload proc_start proc_map proc_crash proc_memory"
+    "proc_submit_get proc_latency proc_payload proc_start proc_map proc_crash proc_memory "
+    "queue"
 ).split()
 
 HERE = Path(__file__).parent
@@ -153,6 +154,18 @@ BARS = {
     "proc_start": [AtMost(5, "ms", "small"), AtMost(6, "ms", "1GiB")],
     "proc_map": [AtLeast(0.95, "efficiency")],
     "proc_crash": [AtMost(2, "ms", "failure"), AtMost(5, "ms", "next")],
+    "queue": [
+        bar
+        for metric, variants in (
+            ("ns_per_element", ("1p1c", "2p2c", "4p4c")),
+            ("p50_ns", VARIANTS),
+        )
+        for variant in variants
+        for bar in (
+            Times(3, ("mutex_cv",), metric, variant),
+            Times(1, ("tbb_bounded",), metric, variant),
+        )
+    ],
     "proc_memory": [AtMost(300 * 1024, "bytes_per_worker")],
 }
 

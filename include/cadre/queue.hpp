@@ -107,20 +107,21 @@ class basic_queue : private detail::queue_core {
     return take(detail::deadline_at(limit), stop);
   }
 
-  /// Gets one element after the other until the queue is shut down and empty: an input range. Several
-  /// threads may iterate; each element goes to one of them.
   class iterator {
    public:
     using value_type = T;
     using difference_type = std::ptrdiff_t;
     using iterator_concept = std::input_iterator_tag;
 
-    explicit iterator(basic_queue& queue) : queue_{&queue} { ++*this; }
+    iterator(basic_queue& queue, std::stop_token stop) : queue_{&queue}, stop_{std::move(stop)} {
+      ++*this;
+    }
     T& operator*() const noexcept { return *current_; }
     T* operator->() const noexcept { return &*current_; }
     iterator& operator++() {
       current_.reset();
-      current_ = queue_->next();
+      outcome ignored{};
+      current_ = queue_->take(detail::never, stop_, ignored);
       return *this;
     }
     void operator++(int) { ++*this; }
@@ -128,10 +129,28 @@ class basic_queue : private detail::queue_core {
 
    private:
     basic_queue* queue_;
+    std::stop_token stop_;
     mutable std::optional<T> current_;
   };
-  iterator begin() { return iterator{*this}; }
+
+  /// Gets one element after the other until the queue is shut down and empty: an input range. Several
+  /// threads may iterate; each element goes to one of them.
+  iterator begin() { return iterator{*this, {}}; }
   std::default_sentinel_t end() const noexcept { return {}; }
+
+  class stoppable_range {
+   public:
+    stoppable_range(basic_queue& queue, std::stop_token stop)
+        : queue_{&queue}, stop_{std::move(stop)} {}
+    iterator begin() { return iterator{*queue_, stop_}; }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+   private:
+    basic_queue* queue_;
+    std::stop_token stop_;
+  };
+  /// The same range, which also ends when it would have to wait and `stop` is requested.
+  stoppable_range until(std::stop_token stop) { return {*this, std::move(stop)}; }
 
   /// An element that was got has been dealt with. Throws invalid_state_error if all have been.
   void task_done() { count_done(); }
@@ -213,11 +232,6 @@ class basic_queue : private detail::queue_core {
     std::optional<T> element = take(deadline, stop, result);
     if (result == outcome::shut_down) throw_shut_down("get");
     return element;
-  }
-
-  std::optional<T> next() {
-    outcome result = outcome::in_vain;
-    return take(detail::never, {}, result);
   }
 
   std::optional<T> take(detail::time_point deadline, const std::stop_token& stop,

@@ -187,6 +187,21 @@ TYPED_TEST(queues_between_threads, a_stop_request_ends_a_blocked_get) {
   EXPECT_EQ(q.get(stop.get_token()), 1);
 }
 
+TYPED_TEST(queues_between_threads, a_stop_request_ends_a_loop) {
+  typename TestFixture::type q;
+  q.put(1);
+  std::stop_source stop;
+  int got = 0;
+
+  expect_blocks_until(
+      [&] {
+        for (const int n : q.until(stop.get_token())) got += n;
+      },
+      [&] { stop.request_stop(); });
+
+  EXPECT_EQ(got, 1);
+}
+
 TYPED_TEST(queues_between_threads, a_stop_request_ends_a_blocked_put_and_leaves_the_value) {
   typename TypeParam::template of<std::string> q{1};
   q.put("first");
