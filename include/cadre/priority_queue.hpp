@@ -75,9 +75,7 @@ class priority_order {
   void drop_all() noexcept { delete_slots<T>(slots_); }
 
  private:
-  bool precedes(const slot& a, const slot& b) {
-    return less_(slot_value<T>(a), slot_value<T>(b));
-  }
+  bool precedes(const slot& a, const slot& b) { return less_(slot_value<T>(a), slot_value<T>(b)); }
 
   std::vector<slot> slots_;
   [[no_unique_address]] Compare less_;

@@ -234,8 +234,7 @@ class basic_queue : private detail::queue_core {
     return element;
   }
 
-  std::optional<T> take(detail::time_point deadline, const std::stop_token& stop,
-                        outcome& result) {
+  std::optional<T> take(detail::time_point deadline, const std::stop_token& stop, outcome& result) {
     union {
       slot taken;
     };

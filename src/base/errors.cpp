@@ -95,8 +95,7 @@ remote_error::remote_error(std::string type_name, std::string message, remote_or
 
 exception_group::exception_group(const std::string& who, std::vector<std::exception_ptr> exceptions)
     : error{describe(who, exceptions)},
-      exceptions_{
-          std::make_shared<const std::vector<std::exception_ptr>>(std::move(exceptions))} {}
+      exceptions_{std::make_shared<const std::vector<std::exception_ptr>>(std::move(exceptions))} {}
 
 worker_died::worker_died(worker_death how) : error{describe(how)}, how_{std::move(how)} {}
 

@@ -29,15 +29,13 @@ time_point end_of_delay(const retry_policy& policy, unsigned attempt) {
 }  // namespace
 
 void check(const retry_policy& policy) {
-  const char* wrong = policy.attempts == 0 ? "attempts must be greater than 0"
-                      : policy.first_delay < policy.first_delay.zero()
-                          ? "first_delay must not be negative"
-                      : policy.max_delay < policy.max_delay.zero()
-                          ? "max_delay must not be negative"
-                      : !(policy.factor >= 1)  // not a number is not
-                          ? "factor must be at least 1"
-                      : !(policy.jitter >= 0 && policy.jitter <= 1) ? "jitter must be from 0 to 1"
-                                                                    : nullptr;
+  const char* wrong =
+      policy.attempts == 0                             ? "attempts must be greater than 0"
+      : policy.first_delay < policy.first_delay.zero() ? "first_delay must not be negative"
+      : policy.max_delay < policy.max_delay.zero()     ? "max_delay must not be negative"
+      : !(policy.factor >= 1)  // not a number is not
+          ? "factor must be at least 1"
+          : !(policy.jitter >= 0 && policy.jitter <= 1) ? "jitter must be from 0 to 1" : nullptr;
   if (wrong != nullptr) throw std::invalid_argument{std::string{"retry: "} + wrong};
 }
 

@@ -103,7 +103,8 @@ class task_scope::impl {
     if (!errors.empty()) throw exception_group{"task_group", std::move(errors)};
     if (!in_time) {
       throw timeout_error{
-          "task_group: the time was over before all calls were done; the rest was cancelled or asked "
+          "task_group: the time was over before all calls were done; the rest was cancelled or "
+          "asked "
           "to stop, and is done now"};
     }
   }
@@ -189,8 +190,7 @@ void task_scope::child::ended(listener& self, state_base& done) noexcept {
 
 void task_scope::child_deleter::operator()(child* c) const noexcept { delete c; }
 
-task_scope::task_scope(std::stop_token parent)
-    : impl_{std::make_unique<impl>(std::move(parent))} {}
+task_scope::task_scope(std::stop_token parent) : impl_{std::make_unique<impl>(std::move(parent))} {}
 task_scope::~task_scope() = default;
 
 task_scope::place task_scope::reserve() { return place{new child}; }

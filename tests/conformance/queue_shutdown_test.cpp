@@ -15,7 +15,6 @@
 namespace cadre::test {
 namespace {
 
-
 template <typename Kind>
 class shutdown_of_queues : public testing::Test {
  public:
@@ -159,7 +158,8 @@ TYPED_TEST(shutdown_of_queues, immediate_amid_many_threads_ends_them_all) {
   shut_down_in_the_middle<typename TestFixture::type>(true);
 }
 
-TYPED_TEST(shutdown_of_queues, of_several_gets_after_shutdown_as_many_succeed_as_there_are_elements) {
+TYPED_TEST(shutdown_of_queues,
+           of_several_gets_after_shutdown_as_many_succeed_as_there_are_elements) {
   for (const bool immediate : {false, true}) {
     typename TestFixture::type q{2};
     fill(q, 2);

@@ -126,7 +126,8 @@ TYPED_TEST(queues_between_threads, an_element_that_was_taken_is_not_kept) {
 }
 
 // Red when values are destroyed, or made, under a lock of the queue.
-TYPED_TEST(queues_between_threads, an_element_may_use_its_queue_when_it_is_made_moved_or_destroyed) {
+TYPED_TEST(queues_between_threads,
+           an_element_may_use_its_queue_when_it_is_made_moved_or_destroyed) {
   struct entangled {
     typename TypeParam::template of<entangled>* queue = nullptr;
 

@@ -27,11 +27,10 @@ TEST(queue_model, each_element_wakes_a_getter) {
     cadre::queue<int> q;
     atomic<int> got{0};
     const auto get = [&] { got.fetch_add(q.get()); };
-    in_parallel(get, get,
-                [&] {
-                  q.put(1);
-                  q.put(2);
-                });
+    in_parallel(get, get, [&] {
+      q.put(1);
+      q.put(2);
+    });
     check(got.load() == 3 && q.empty(), "both arrived");
   }));
 }
@@ -42,10 +41,9 @@ TEST(queue_model, room_wakes_a_putter) {
     cadre::queue<int> q{1};
     q.put(0);
     const auto put = [&] { q.put(1); };
-    in_parallel(put, put,
-                [&] {
-                  for (int i = 0; i < 3; ++i) q.get();
-                });
+    in_parallel(put, put, [&] {
+      for (int i = 0; i < 3; ++i) q.get();
+    });
     check(q.empty(), "all have passed");
   }));
 }
@@ -78,8 +76,7 @@ TEST(queue_model, a_time_out_takes_no_wake_up_away) {
   EXPECT_TRUE(holds([] {
     cadre::queue<int> q;
     std::optional<int> early;
-    in_parallel([&] { early = q.get_for(a_year); },
-                [&] { q.put(1); });
+    in_parallel([&] { early = q.get_for(a_year); }, [&] { q.put(1); });
     check(early.has_value() != (q.size() == 1), "it is here or there");
   }));
 }
