@@ -156,22 +156,22 @@ class sleep_sign final : public cadre::detail::waiting_worker {
 TEST(queue_model, the_destructor_waits_for_those_it_wakes) {
   EXPECT_TRUE(holds([] {
     sleep_sign sign;
-    cadre::detail::set_this_thread_worker(&sign);  // of all fibers
     auto q = std::make_unique<cadre::queue<int>>();
     bool refused = false;
     in_parallel(
         [&, raw = q.get()] {
+          cadre::detail::set_this_thread_worker(&sign);
           try {
             raw->get();
           } catch (const cadre::shutdown_error&) {
             refused = true;
           }
+          cadre::detail::set_this_thread_worker(nullptr);
         },
         [&] {
           while (!sign.asleep.load()) cadre::sync::pause();
           q.reset();
         });
-    cadre::detail::set_this_thread_worker(nullptr);
     check(refused, "get() has thrown");
   }));
 }
