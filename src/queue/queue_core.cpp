@@ -213,9 +213,9 @@ queue_core::outcome queue_core::impl::get_from_back(queue_core& queue, void* slo
                                                     const std::stop_token& stop) {
   // Who gets as fast as others put lets them go on for as long as the last batch took: to take each
   // element off the back by itself would disturb them at each.
-  if (last_batch_ > 1 && size() < last_batch_) {
+  if (const std::size_t turns = last_batch_; turns > 1 && size() < turns) {
     front.unlock();
-    pause(last_batch_);
+    pause(turns);
     front.lock();
     if (queue.pop_front_slot(slot)) return outcome::done;
   }
@@ -299,6 +299,7 @@ void queue_core::impl::change_max_size(std::size_t max_size) noexcept {
 
 void queue_core::impl::spin(condition ready) const noexcept {
   // More pauses win when the other side runs on another processor; fewer when it needs this one.
+  // sync::spin_until() stays on its processor for longer, which a hand-off within one cannot afford.
   constexpr int pauses = 16;
   constexpr std::chrono::microseconds budget{20};
   for (int turn = 0; turn < pauses; ++turn) {

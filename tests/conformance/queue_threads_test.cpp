@@ -230,12 +230,12 @@ TYPED_TEST(queues_between_threads, a_stop_request_or_a_timeout_ends_a_join) {
 TYPED_TEST(queues_between_threads, the_destructor_ends_blocked_calls_with_shutdown_error) {
   auto full = std::make_unique<typename TestFixture::type>(1);
   full->put(1);
-  other_thread putter{[&] { EXPECT_THROW(full->put(2), shutdown_error); }};
+  other_thread putter{[raw = full.get()] { EXPECT_THROW(raw->put(2), shutdown_error); }};
   auto taken = std::make_unique<typename TestFixture::type>();
   taken->put(1);
   taken->get();
-  other_thread joiner{[&] { EXPECT_THROW(taken->join(), shutdown_error); }};
-  other_thread getter{[&] { EXPECT_THROW(taken->get(), shutdown_error); }};
+  other_thread joiner{[raw = taken.get()] { EXPECT_THROW(raw->join(), shutdown_error); }};
+  other_thread getter{[raw = taken.get()] { EXPECT_THROW(raw->get(), shutdown_error); }};
   for (const other_thread* each : {&putter, &joiner, &getter}) EXPECT_TRUE(each->await_asleep());
 
   full.reset();

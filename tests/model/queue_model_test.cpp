@@ -20,8 +20,7 @@ using cadre::sync::atomic;
 
 constexpr auto a_year = std::chrono::hours{24 * 365};
 
-// Red when put() looks for waiters before it counts the element, or get() lists itself after it has
-// unlocked.
+// Red when put() wakes nobody.
 TEST(queue_model, each_element_wakes_a_getter) {
   EXPECT_TRUE(holds([] {
     cadre::queue<int> q;
@@ -35,7 +34,7 @@ TEST(queue_model, each_element_wakes_a_getter) {
   }));
 }
 
-// Red when get() wakes no putter, or a putter lists itself without another look at the room.
+// Red when get() wakes no putter.
 TEST(queue_model, room_wakes_a_putter) {
   EXPECT_TRUE(holds([] {
     cadre::queue<int> q{1};
