@@ -71,8 +71,8 @@ struct queue_box {
     return ::operator new(size, align);
   }
   static void operator delete(void* box, std::size_t size) noexcept { free_block(box, size); }
-  static void operator delete(void* box, std::size_t size, std::align_val_t align) noexcept {
-    ::operator delete(box, size, align);
+  static void operator delete(void* box, std::size_t, std::align_val_t align) noexcept {
+    ::operator delete(box, align);
   }
 };
 
