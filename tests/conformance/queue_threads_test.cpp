@@ -87,7 +87,7 @@ void expect_each_arrives_once(std::size_t max_size, int count, Get get) {
 }  // namespace
 
 TEST(fifo_queue, keeps_the_order_between_one_putter_and_one_getter) {
-  for (const std::size_t max_size : {0, 1, 3}) {
+  for (const std::size_t max_size : {0U, 1U, 3U}) {
     cadre::queue<int> q{max_size};
     EXPECT_EQ(passed_on(q, 1, 1000, [](auto& from) { return std::optional{from.get()}; }),
               numbers(1000));
@@ -95,7 +95,7 @@ TEST(fifo_queue, keeps_the_order_between_one_putter_and_one_getter) {
 }
 
 TYPED_TEST(queues_between_threads, each_element_arrives_once) {
-  for (const std::size_t max_size : {0, 1, 7}) {
+  for (const std::size_t max_size : {0U, 1U, 7U}) {
     expect_each_arrives_once<typename TestFixture::type>(
         max_size, 5000, [](auto& q) { return std::optional{q.get()}; });
   }
