@@ -23,6 +23,7 @@
 #include <chrono>
 #include <memory>
 #include <stop_token>
+#include <type_traits>
 #include <utility>
 
 namespace cadre {
@@ -59,15 +60,16 @@ class CADRE_API deadline_scope {
   std::unique_ptr<impl> impl_;
 };
 
-/// Blocks until `f` is done, and returns its value or throws as get(). After `limit` it cancels the
-/// call, or asks it to stop if it runs, and throws timeout_error without waiting for it to obey.
-template <typename Rep, typename Period, typename T>
-T with_timeout(std::chrono::duration<Rep, Period> limit, future<T> f) {
+/// f.get(), of an lvalue or an rvalue, for at most `limit`. Then it cancels the call, or asks it to
+/// stop if it runs, and throws timeout_error without waiting for it to obey.
+template <typename Rep, typename Period, typename Future>
+  requires detail::is_future<std::remove_cvref_t<Future>>
+decltype(auto) with_timeout(std::chrono::duration<Rep, Period> limit, Future&& f) {
   if (!f.wait_for(limit)) {
     f.request_stop();
     detail::throw_timeout(detail::access::state_of(f));
   }
-  return std::move(f).get();
+  return std::forward<Future>(f).get();
 }
 
 }  // namespace cadre

@@ -99,6 +99,15 @@ TEST(with_timeout, gives_the_value_that_comes_in_time) {
   EXPECT_EQ(cadre::with_timeout(long_time, pool.submit(&multiply, 6, 7)), 42);
 }
 
+TEST(with_timeout, leaves_the_value_of_an_lvalue_where_it_is) {
+  thread_pool_executor pool{1};
+  const auto f = pool.submit(&multiply, 6, 7);
+
+  EXPECT_EQ(cadre::with_timeout(long_time, f), 42);
+
+  EXPECT_EQ(f.get(), 42);
+}
+
 TEST(with_timeout, gives_up_on_a_pending_call_and_cancels_it) {
   promise<int> never;
   const auto f = never.get_future();

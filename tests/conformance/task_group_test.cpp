@@ -133,7 +133,9 @@ TYPED_TEST(task_group_in_pools, a_failure_cancels_what_is_pending_and_stops_what
 
   EXPECT_EQ(failures(group), texts{"passed"});
   EXPECT_EQ(runs.get(), 1);
-  for (const auto& f : pending) EXPECT_TRUE(f.cancelled());
+  for (const auto& f : pending) EXPECT_TRUE(f.done());
+  // A worker process may have begun the first ones before the failure was known here.
+  EXPECT_TRUE(pending.back().cancelled());
 }
 
 TYPED_TEST(task_group_in_pools, every_real_failure_is_thrown) {
