@@ -365,13 +365,17 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   changes_.fetch_add(1, std::memory_order_release);
   sync::futex_wake(&changes_, INT32_MAX);
   if (breaks) break_pool(cause, held);
+  const std::string broken_why = broken_why_;
+  held.unlock();
+  // A backtrace takes milliseconds: symbol tables are read. The calls are nobody else's any more.
   for (verdict& v : verdicts) {
     // Of a broken pool, only a call that killed its worker itself hears of that.
     const bool policy_breaks = options_.on_worker_death == on_worker_death::break_pool;
     const bool own_doing = v.of == head && lost && !policy_breaks;
-    v.error = broken_why_.empty() || own_doing ? verdict_on(*v.of, w, how) : broken();
+    v.error = broken_why.empty() || own_doing
+                  ? verdict_on(*v.of, w, how)
+                  : std::make_exception_ptr(broken_executor{broken_why});
   }
-  held.unlock();
   conclude({}, verdicts);
   gone = {};
   held.lock();
@@ -419,11 +423,6 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
     death.backtrace = how.crash->text();
   }
   return std::make_exception_ptr(worker_died{std::move(death)});
-}
-
-/// A new object for each call: those who catch one may be in different threads.
-std::exception_ptr process_pool_executor::impl::broken() const {
-  return std::make_exception_ptr(broken_executor{broken_why_});
 }
 
 /// Fails what is pending; nothing is accepted any more.

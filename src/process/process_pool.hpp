@@ -120,7 +120,6 @@ class process_pool_executor::impl final : public detail::call_owner,
                                 const process::death_report& how) const;
   void keep_time(clock::time_point now);
   clock::time_point next_deadline() const noexcept;
-  std::exception_ptr broken() const;
   void break_pool(std::string why, lock& held);
   process::worker_spec spec_of(unsigned index) const;
 
