@@ -35,6 +35,10 @@ constexpr unsigned most_failed_starts = 20;
 // As would a call that kills its workers before these have said that they run it.
 constexpr unsigned most_losses = 3;
 
+// A call that runs so long gives back those that were sent behind it. A longer time lets these wait; a
+// shorter one takes back more often what would have had its turn anyhow.
+constexpr auto patience = std::chrono::milliseconds{100};
+
 constexpr const char* damaged = "it had sent what it cannot have meant: its memory was damaged";
 
 std::string quoted(const task& t) {
@@ -102,7 +106,9 @@ bool process_pool_executor::impl::collect_once(lock& held) {
       if (drain(*w, held)) return true;
     }
   }
-  keep_time(clock::now());
+  const auto now = clock::now();
+  keep_time(now);
+  if (relieve_slow(now)) again = true;
   if (closed_ && outstanding_ == 0) {
     for (auto& [token, w] : workers_) {
       if (w->now == remote_worker::condition::ready) end_worker(*w);
@@ -272,12 +278,32 @@ void process_pool_executor::impl::keep_time(clock::time_point now) {
   }
 }
 
+/// Gives the calls behind one that runs for long to other workers: to spread(), they are not idle
+/// while there is a queue. True if there were any.
+bool process_pool_executor::impl::relieve_slow(clock::time_point now) {
+  bool any = false;
+  for (auto& [token, w] : workers_) {
+    if (std::exchange(w->seen_turn, w->turn()) != w->turn()) w->seen_since = now;
+    if (w->slow || w->initialising || !w->has_spare() || now - w->seen_since < patience) continue;
+    w->slow = true;
+    for (task* t = w->revoke_last(); t != nullptr; t = w->revoke_last()) {
+      queue_.push_again(*t);
+      any = true;
+    }
+  }
+  if (any) pump();
+  return any;
+}
+
 process_pool_executor::impl::clock::time_point process_pool_executor::impl::next_deadline()
     const noexcept {
   auto first = detail::never;
   for (const auto& [token, w] : workers_) {
     if (const task* t = w->head()) {
       first = std::min(first, t->deadline);
+      if (!w->slow && !w->initialising && w->has_spare()) {
+        first = std::min(first, w->seen_since + patience);
+      }
     } else if (w->now == remote_worker::condition::ready &&
                options_.idle_timeout != std::chrono::nanoseconds::max()) {
       first = std::min(first, w->idle_since + options_.idle_timeout);

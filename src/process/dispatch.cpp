@@ -52,7 +52,7 @@ std::size_t process_pool_executor::impl::window() const noexcept {
 remote_worker* process_pool_executor::impl::choose_worker(std::size_t most) noexcept {
   remote_worker* best = nullptr;
   for (auto& [token, w] : workers_) {
-    if (!w->may_send() || w->in_flight() >= most) continue;
+    if (!w->may_send() || w->slow || w->in_flight() >= most) continue;
     // What it has begun cannot be taken back when it is to end.
     if (options_.max_calls_per_worker &&
         w->calls + w->in_flight() >= *options_.max_calls_per_worker) {
@@ -163,6 +163,7 @@ void process_pool_executor::impl::take_answer(remote_worker& w, const answers& f
   if (w.faulty) return;
   task* t = nullptr;
   const bool in_turn = w.take_next(a.header, t);
+  w.slow = false;
   if (in_turn && std::exchange(w.initialising, false)) {
     initialised(w, from, a);
     return;

@@ -119,6 +119,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::exception_ptr verdict_on(const process::task& t, const process::remote_worker& w,
                                 const process::death_report& how) const;
   void keep_time(clock::time_point now);
+  bool relieve_slow(clock::time_point now);
   clock::time_point next_deadline() const noexcept;
   void break_pool(std::string why, lock& held);
   process::worker_spec spec_of(unsigned index) const;

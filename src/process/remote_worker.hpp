@@ -82,6 +82,8 @@ class remote_worker {
   bool revoke(task& t) noexcept;
   /// Takes back the call that was sent last, if the worker is not about to come to it. Or null.
   task* revoke_last() noexcept;
+  /// The number of the call whose answer is next; it changes when the worker gets on.
+  std::uint64_t turn() const noexcept { return first_; }
   /// A call that is not the next in turn; revoked ones do not count.
   bool has_spare() const noexcept;
   /// The call that the worker must be at; null if there is none.
@@ -119,6 +121,9 @@ class remote_worker {
 
   std::uint64_t calls = 0;  // answered
   std::chrono::steady_clock::time_point idle_since{};
+  std::uint64_t seen_turn = 0;  // by the collector, when it last kept time
+  std::chrono::steady_clock::time_point seen_since{};
+  bool slow = false;  // this turn takes so long that no call is to wait behind it
   bool initialising = false;  // the first answer is the initializer's
 
  private:
