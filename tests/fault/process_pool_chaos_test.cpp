@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Workers are killed at random while four threads submit calls of mixed sizes. CADRE_CHAOS_SECONDS
-// says for how long.
+// Workers are killed at random while four threads submit calls of mixed sizes. The environment says
+// for how long, or how many calls, and where the random numbers begin: CADRE_CHAOS_SECONDS,
+// CADRE_CHAOS_CALLS, CADRE_CHAOS_SEED.
 #include <cadre/errors.hpp>
 #include <cadre/process_pool_executor.hpp>
 
@@ -9,6 +10,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <numeric>
 #include <random>
@@ -18,6 +20,7 @@
 #include <vector>
 
 #include "fault/process_pool_calls.hpp"
+#include "support/sanitizers.hpp"
 #include "support/timeouts.hpp"
 
 namespace cadre::test {
@@ -25,9 +28,9 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-std::chrono::duration<double> chaos_time() {
-  const char* given = std::getenv("CADRE_CHAOS_SECONDS");
-  return std::chrono::duration<double>{given != nullptr ? std::atof(given) : 2.0};
+double given(const char* name, double otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::atof(text) : otherwise;
 }
 
 /// Tells a wrong, a late and a mixed-up answer from the right one.
@@ -45,6 +48,17 @@ struct tally {
   std::atomic<std::uint64_t> callbacks{0};
   std::atomic<std::uint64_t> submitted{0};
   std::atomic<std::uint64_t> kills{0};
+  std::atomic<int> submitters{4};
+};
+
+/// When there was enough of it.
+struct extent {
+  std::uint64_t calls = static_cast<std::uint64_t>(given("CADRE_CHAOS_CALLS", 0));
+  clock::time_point end =
+      clock::now() + std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>{
+                         given("CADRE_CHAOS_SECONDS", calls == 0 ? 2 : 0)});
+
+  bool reached(const tally& count) const { return count.submitted >= calls && clock::now() >= end; }
 };
 
 std::size_t random_size(std::minstd_rand& random) {
@@ -54,14 +68,14 @@ std::size_t random_size(std::minstd_rand& random) {
   return random() % 600'000;
 }
 
-void submit_until(clock::time_point end, unsigned seed, process_pool_executor& pool, tally& count) {
+void submit_until(const extent& all, unsigned seed, process_pool_executor& pool, tally& count) {
   std::minstd_rand random{seed};
   struct pending {
     unsigned seed;
     std::vector<unsigned> numbers;
     future<std::vector<unsigned>> answer;
   };
-  while (clock::now() < end) {
+  while (!all.reached(count)) {
     std::vector<pending> batch;
     for (auto i = 1 + random() % 32; i != 0; --i) {
       std::vector<unsigned> numbers(random_size(random));
@@ -84,47 +98,48 @@ void submit_until(clock::time_point end, unsigned seed, process_pool_executor& p
         ++count.otherwise;
       }
     }
+    // Workers are to be killed in their sleep, too.
+    if (random() % 4 != 0) {
+      std::this_thread::sleep_for(std::chrono::microseconds{random() % 8000});
+    }
   }
+  --count.submitters;
 }
 
-void kill_until(clock::time_point end, const process_pool_executor& pool, tally& count) {
-  std::minstd_rand random{42};
-  while (clock::now() < end) {
+void kill_until_over(unsigned seed, const process_pool_executor& pool, tally& count) {
+  std::minstd_rand random{seed};
+  while (count.submitters != 0) {
     const auto pids = pool.worker_pids();
     if (!pids.empty()) {
       const int pid = pids[random() % pids.size()];
-      ++count.kills;
-      switch (random() % 3) {
-        case 0:
-          ::kill(pid, SIGKILL);
-          break;
-        case 1:
-          ::kill(pid, SIGSEGV);
-          break;
-        default:
-          ::kill(pid, SIGSTOP);
-          std::this_thread::yield();
-          ::kill(pid, SIGKILL);
+      const auto way = random() % 3;
+      if (way == 2) {
+        ::kill(pid, SIGSTOP);
+        std::this_thread::yield();
       }
+      if (::kill(pid, way == 1 ? SIGSEGV : SIGKILL) == 0) ++count.kills;
     }
     // Time for workers to start; more under ThreadSanitizer, where they need more.
-    std::this_thread::sleep_for(std::chrono::microseconds{500 + random() % 10'000} * time_scale());
+    std::this_thread::sleep_for(
+        std::chrono::microseconds{(500 + random() % 10'000) * (under_tsan ? 2 : 1)});
   }
 }
 
 }  // namespace
 
 TEST(process_pool_chaos, every_call_is_resolved_once_and_rightly_while_workers_are_killed) {
+  const auto seed =
+      static_cast<unsigned>(given("CADRE_CHAOS_SEED", std::random_device{}() % 1'000'000));
+  std::printf("CADRE_CHAOS_SEED=%u\n", seed);
   tally count;
   {
     process_pool_executor pool{3};
-    const auto end = clock::now() + std::chrono::duration_cast<clock::duration>(chaos_time());
+    const extent all;
     std::vector<std::jthread> threads;
     for (unsigned i = 1; i <= 4; ++i) {
-      threads.emplace_back([&, i] { submit_until(end, i, pool, count); });
+      threads.emplace_back([&, i] { submit_until(all, seed + i, pool, count); });
     }
-    kill_until(end, pool, count);
-    threads.clear();
+    kill_until_over(seed, pool, count);
   }
 
   EXPECT_EQ(count.wrong, 0U);
@@ -135,9 +150,10 @@ TEST(process_pool_chaos, every_call_is_resolved_once_and_rightly_while_workers_a
   EXPECT_LE(count.lost, count.kills);
   EXPECT_GT(count.kills, 0U);
   EXPECT_GT(count.good, count.lost);
-  RecordProperty("good", std::to_string(count.good));
-  RecordProperty("lost", std::to_string(count.lost));
-  RecordProperty("kills", std::to_string(count.kills));
+  std::printf("%llu calls, %llu workers killed, %llu calls lost\n",
+              static_cast<unsigned long long>(count.submitted.load()),
+              static_cast<unsigned long long>(count.kills.load()),
+              static_cast<unsigned long long>(count.lost.load()));
 }
 
 }  // namespace cadre::test
