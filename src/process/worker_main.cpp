@@ -299,8 +299,10 @@ int worker_main(std::span<const std::byte> argument, std::span<const int> fds) {
     hello.send({&one, 1}, std::array{mine.handle.get()});
     mine.handle.reset();
   }
-  // Static, because a detached thread may use it while the process ends.
-  static server* serving = new server{channel, shared_page::find_in(shared), settings};
+  // Never deleted: a detached thread may use it while the process ends. And made anew: this process may
+  // be forked from a worker.
+  static server* serving = nullptr;
+  serving = new server{channel, shared_page::find_in(shared), settings};
   return serving->run();
 }
 
