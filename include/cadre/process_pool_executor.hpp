@@ -11,7 +11,8 @@
 //            as codec.hpp says. See docs/guides/what-crosses.md.
 // Workers    Processes start on demand, one per call while none is idle, up to max_workers. They are
 //            copies of this program in which all static objects are initialised and main() has not
-//            begun. One that dies is replaced.
+//            begun. One that dies is replaced. A worker may have a pool of its own, up to 8 deep. A
+//            static object may submit in this process; in the copies its calls fail.
 // Death      The call that the worker was running fails with worker_died, or is run again as often as
 //            its `retries` allow; calls that it had not begun run elsewhere.
 // States     A future is running() when a worker has begun its call. cancel() works until then.

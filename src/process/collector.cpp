@@ -12,6 +12,7 @@
 #include "process/exception_codec.hpp"
 #include "process/module_table.hpp"
 #include "process/process_pool.hpp"
+#include "process/role.hpp"
 #include "process/worker_main.hpp"
 
 namespace cadre {
@@ -165,6 +166,7 @@ void process_pool_executor::impl::start_worker(lock& held) {
   const std::uint64_t token = next_token_++;
   remote_worker* w = nullptr;
   try {
+    process::require_may_have_workers();
     auto made = std::make_unique<remote_worker>(index, token, options_.max_message);
     w = workers_.emplace(token, std::move(made)).first->second.get();
     if (!starter_) starter_ = process::worker_starter::acquire();

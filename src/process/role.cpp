@@ -38,20 +38,29 @@ constinit role my_role = role::users;
 constinit int boot_socket = -1;
 constinit bool diverted_by_preload = false;
 constinit bool init_was_called = false;
+constinit pid_t zygote_itself = 0;  // not the workers forked from it
+constinit unsigned my_depth = 0;    // of a worker's pool's worker: 2
+
+// Deeper than a program nests its pools on purpose. Each level costs a zygote and a worker, and a call
+// that makes a pool for a call like itself would go on for ever.
+constexpr unsigned most_depth = 8;
 
 struct boot_note {
   role as;
   int socket;
   bool preloaded;
+  unsigned depth;
 };
 
 std::optional<boot_note> parse(std::string_view text) {
-  boot_note note{static_cast<role>(text.empty() ? 0 : text[0]), -1, false};
+  boot_note note{static_cast<role>(text.empty() ? 0 : text[0]), -1, false, 0};
   if (note.as != role::zygote && note.as != role::worker) return std::nullopt;
   text.remove_prefix(1);
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), note.socket);
   if (failed != std::errc{} || note.socket <= STDERR_FILENO) return std::nullopt;
-  note.preloaded = std::string_view{end}.starts_with(static_cast<char>(diversion::preload));
+  text = std::string_view{end};
+  note.preloaded = text.starts_with(static_cast<char>(diversion::preload));
+  if (!text.empty()) std::from_chars(text.data() + 1, text.data() + text.size(), note.depth);
   return note;
 }
 
@@ -167,6 +176,8 @@ void find_role() noexcept {
   my_role = note->as;
   boot_socket = note->socket;
   diverted_by_preload = note->preloaded;
+  my_depth = note->depth;
+  if (note->as == role::zygote) zygote_itself = ::getpid();
   ::fcntl(boot_socket, F_SETFD, FD_CLOEXEC);
   if (diverted_by_preload) forget_preload();
   fill_standard_fds();
@@ -184,6 +195,23 @@ void serve_role_in_main() noexcept {
   init_was_called = true;
   if (!start_hook_ran) find_role();
   serve_role();
+}
+
+void count_fork() noexcept { ++my_depth; }
+
+void require_may_have_workers() {
+  if (zygote_itself == ::getpid()) {
+    throw broken_executor{
+        "process_pool: a static object of this program uses a pool before main(), as it does again "
+        "in "
+        "the process from which workers are forked; there it cannot: let it submit in main()"};
+  }
+  if (my_depth >= most_depth) {
+    throw broken_executor{
+        "process_pool: pools are nested too deeply: this is a worker of a pool in a "
+        "worker of a pool, " +
+        std::to_string(my_depth) + " times; does a call make a pool and submit itself to it?"};
+  }
 }
 
 diversion find_diversion() {
@@ -214,8 +242,9 @@ pid_t execute_again(role as, int boot) {
   const diversion how = find_diversion();
   std::string preload;
   if (how == diversion::preload) linked_into_program(&preload);
-  const std::string note =
-      static_cast<char>(as) + std::to_string(spawn_plan::boot_fd) + static_cast<char>(how);
+  const unsigned depth = as == role::zygote ? my_depth + 1 : my_depth;
+  const std::string note = static_cast<char>(as) + std::to_string(spawn_plan::boot_fd) +
+                           static_cast<char>(how) + std::to_string(depth);
   return spawn_plan{as, boot}.run(environment_with(note, preload));
 }
 

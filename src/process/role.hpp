@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A process that cadre started from this program's file: its role, and how to start one.
 //
-// Such a process has the variable CADRE_BOOT = "<role> <descriptor> <diversion>" in its environment,
-// and the descriptor is a SOCK_SEQPACKET socket made by its parent under our user id. Without all of
+// Such a process has the variable CADRE_BOOT = "<role> <descriptor> <diversion> <depth>" in its
+// environment, and the descriptor is a SOCK_SEQPACKET socket made by its parent under our user id. Without all of
 // these a process is the user's own, whatever its environment says.
 #pragma once
 
@@ -23,6 +23,13 @@ enum class diversion : char {
 /// The first of hook, init and preload that holds. Never `none`: throws cadre::broken_executor,
 /// which says what the user can do.
 diversion find_diversion();
+
+/// Throws cadre::broken_executor in a process that is to have no workers: a zygote, and a worker of a
+/// pool in a worker of a pool in ...
+void require_may_have_workers();
+
+/// In a worker that was forked from the pool's own process: it is one level deeper.
+void count_fork() noexcept;
 
 /// For cadre::init(): what the hook would have done before main().
 void serve_role_in_main() noexcept;

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "process/crash_report.hpp"
+#include "process/role.hpp"
 #include "process/zygote.hpp"
 
 // ThreadSanitizer has a thread of its own, which it starts anew in a forked child.
@@ -41,6 +42,7 @@ void become_worker(const start_request& request, std::vector<ipc::descriptor> fd
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 
+  if (request.spec.method == start_method::fork) count_fork();
   worker_entry* entry = nullptr;
   std::vector<int> entry_fds;
   try {

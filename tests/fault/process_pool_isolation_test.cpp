@@ -234,6 +234,11 @@ std::size_t echo_size(const std::string& text) { return text.size(); }
 std::string echo(std::string text) { return text; }
 std::string repeat(std::size_t size) { return std::string(size, 'r'); }
 
+int nest_for_ever(start_method method) {
+  process_pool_executor inner{{.max_workers = 1, .start_method = method}};
+  return inner.submit(&nest_for_ever, method).get();
+}
+
 int use_a_pool_of_its_own(int n) {
   process_pool_executor inner{1};
   return inner.submit(&add_one, n).get();
@@ -369,6 +374,17 @@ TEST(process_pool_isolation, a_worker_may_have_a_pool_of_its_own) {
   process_pool_executor pool{1};
 
   EXPECT_EQ(pool.submit(&use_a_pool_of_its_own, 41).get_for(medium_time), 42);
+}
+
+TEST(process_pool_isolation, pools_in_workers_are_refused_when_they_are_nested_too_deeply) {
+  for (const start_method method : {start_method::zygote, start_method::exec, start_method::fork}) {
+    if (under_tsan && method == start_method::fork) continue;  // no threads after such a fork
+    process_pool_executor pool{1};
+
+    const std::string why = failure_of<broken_executor>(pool.submit(&nest_for_ever, method));
+
+    EXPECT_NE(why.find("nested too deeply"), std::string::npos) << why;
+  }
 }
 
 TEST(process_pool_isolation, f45_many_pools_leave_nothing) {
