@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <optional>
 #include <stdexcept>
@@ -50,13 +49,6 @@ int hang_deaf(gate_handle at) {
 
 std::size_t count_x(const std::string& text) {
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), 'x'));
-}
-
-int take_a_while() {
-  const auto end = std::chrono::steady_clock::now() + 1ms;
-  while (std::chrono::steady_clock::now() < end) {
-  }
-  return 0;
 }
 
 int die_at(gate_handle at) {
@@ -166,33 +158,6 @@ TEST(process_pool_fault, calls_queued_behind_a_dead_worker_run_elsewhere) {
   EXPECT_EQ(death_of(running).signal, SIGKILL);
   for (int i = 0; i < 5; ++i)
     EXPECT_EQ(queued[static_cast<std::size_t>(i)].get_for(medium_time), i + 1);
-}
-
-// The queue is never empty, so that no worker is ever idle.
-TEST(process_pool_fault, calls_sent_behind_one_that_hangs_run_elsewhere) {
-  const gate here;
-  process_pool_executor pool{2};
-  const auto hangs = pool.submit(&pass, here.handle(), 1);
-  here.await_arrivals(1);
-  std::atomic<unsigned> in_pool{0};
-  const auto submit = [&] {
-    ++in_pool;
-    auto f = pool.submit(&take_a_while);
-    f.add_done_callback([&](const auto&) { --in_pool; });
-    return f;
-  };
-  std::vector<future<int>> first;
-  for (int i = 0; i < 20; ++i) first.push_back(submit());
-  std::jthread others{[&](const std::stop_token& stop) {
-    while (!stop.stop_requested()) in_pool < 200 ? void(submit()) : std::this_thread::yield();
-  }};
-
-  const auto deadline = std::chrono::steady_clock::now() + medium_time;
-  for (const auto& f : first) EXPECT_TRUE(f.wait_until(deadline));
-  others = {};
-
-  EXPECT_FALSE(hangs.done());
-  here.open();
 }
 
 TEST(process_pool_fault, f2_an_idle_worker_that_is_killed_costs_nothing) {

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -286,6 +287,33 @@ TEST(process_pool_race, f44_a_result_and_its_timeout_at_once_have_one_outcome) {
 
   EXPECT_EQ(callbacks, count);
   EXPECT_GT(ended, 0);
+}
+
+// The queue is never empty, so that no worker is ever idle.
+TEST(process_pool_race, calls_sent_behind_one_that_hangs_run_elsewhere) {
+  const gate here;
+  process_pool_executor pool{2};
+  const auto hangs = pool.submit(&pass, here.handle(), 1);
+  here.await_arrivals(1);
+  std::atomic<unsigned> in_pool{0};
+  const auto submit = [&] {
+    ++in_pool;
+    auto f = pool.submit(&compute_for, 1000us);
+    f.add_done_callback([&](const auto&) { --in_pool; });
+    return f;
+  };
+  std::vector<future<int>> first;
+  for (int i = 0; i < 20; ++i) first.push_back(submit());
+  std::jthread others{[&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) in_pool < 200 ? void(submit()) : std::this_thread::yield();
+  }};
+
+  const auto deadline = std::chrono::steady_clock::now() + medium_time;
+  for (const auto& f : first) EXPECT_TRUE(f.wait_until(deadline));
+  others = {};
+
+  EXPECT_FALSE(hangs.done());
+  here.open();
 }
 
 }  // namespace cadre::test
