@@ -12,7 +12,6 @@ import guard
 
 TABLE = "docs/reference/python-parity.md"
 ROW = re.compile(r"^\| *`(\w+\.py::[^`]+)` *\|([^|]*)\|([^|]*)\|", re.MULTILINE)
-TEST = re.compile(r"\b(?:TYPED_)?TEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\)")
 
 
 def main():
@@ -22,7 +21,7 @@ def main():
     if not (root / TABLE).exists():
         guard.report([f"{TABLE}: missing: it has a row per line of tools/cpython_tests.txt"], "")
     text = (root / TABLE).read_text()
-    tests = {".".join(t) for f in guard.sources(root, "tests") for t in TEST.findall(f.read_text())}
+    tests = guard.tests(root)
 
     problems, rows = [], {}
     for row in ROW.finditer(text):

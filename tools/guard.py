@@ -17,6 +17,8 @@ _TOKEN = re.compile("|".join([
     r"(?<!\w)'(?:\\.|[^'\\\n])+'",  # a character, not the separator of 1'000
 ]), re.DOTALL)
 
+_TEST = re.compile(r"\b(?:TYPED_)?TEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\)")
+
 
 def arguments(doc, *flags):
     """The parsed command line: root (the repository) and the named boolean flags."""
@@ -32,6 +34,11 @@ def sources(root, *folders):
     """The .hpp and .cpp files below the folders, sorted."""
     found = (p for folder in folders for p in (root / folder).rglob("*.[hc]pp"))
     return sorted(p for p in found if p.is_file())
+
+
+def tests(root):
+    """The names of all tests, "suite.test"."""
+    return {".".join(t) for f in sources(root, "tests") for t in _TEST.findall(f.read_text())}
 
 
 def documents(root):

@@ -29,6 +29,10 @@ CLEAN = {
         "| CPython test | ours | note |\n|---|---|---|\n"
         "| `test_wait.py::test_timeout` | `wait.ends_in_time` | |\n"
         "| `test_wait.py::test_20369` | - | a bug of CPython only |\n",
+    "tests/fault_test.cpp": "TEST(fault, f7_costs_one_call) {}\n",
+    "docs/reference/faults.md":
+        "| fault | ours | note |\n|---|---|---|\n| F7 a death | `fault.f7_costs_one_call` | |\n" +
+        "".join(f"| F{n} a bug | - | of others only, not here |\n" for n in range(1, 54) if n != 7),
     "examples/01_hello.cpp": "int main() {\n  // [call]\n  f(1);\n\n  f(2);\n  // [/call]\n}\n",
     "README.md": "# Read me first\n"
                  "[code](examples/01_hello.cpp) [top](#read-me-first) [web](https://a.b/c)\n"
@@ -78,6 +82,12 @@ PLANTED = [
      "must say why"),
     ("parity", "docs/reference/python-parity.md", ("20369", "gone"),
      "no row for test_wait.py::test_20369"),
+    ("faults", "tests/fault_test.cpp", ("one_call", "all"), "there is no test fault.f7_costs_one_call"),
+    ("faults", "tests/fault_test.cpp", "TEST(fault, f8_hangs) {}\n",
+     "the row of F8 does not name fault.f8_hangs"),
+    ("faults", "docs/reference/faults.md", ("F7 a", "F7a"), "no row for F7"),
+    ("faults", "docs/reference/faults.md", ("of others only, not here", "later"), "must say why"),
+    ("faults", "docs/reference/faults.md", "| F9 a bug | - | of others only |\n", "a second row"),
 ]
 
 
