@@ -6,6 +6,7 @@
 #include <cadre/codec.hpp>
 #include <cadre/detail/portable_call.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <fstream>
@@ -226,7 +227,7 @@ class server {
     answer_header answer{.kind = frame_kind::value};
     bool begun = false;
     bool watched = false;
-    const auto name_size = static_cast<std::size_t>(request.name_size);
+    const std::size_t name_size = std::min<std::size_t>(request.name_size, body.size());
     const std::string_view name{reinterpret_cast<const char*>(body.data()), name_size};
     detail::throw_trace trace;
     const auto work = [&] {
