@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+// A pool that sends anything, as its worker reads it: worker_main() runs on a thread of the fuzzer.
+// The worker trusts its pool in one thing, that a frame is as long as it says. For the rest it must go
+// on, or end.
+#include <cadre/codec.hpp>
+#include <cadre/detail/portable_call.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "fuzz/input.hpp"
+#include "ipc/channel.hpp"
+#include "ipc/event.hpp"
+#include "ipc/packet_socket.hpp"
+#include "ipc/region.hpp"
+#include "process/answers.hpp"
+#include "process/code.hpp"
+#include "process/frame.hpp"
+#include "process/module_table.hpp"
+#include "process/remote_worker.hpp"
+#include "process/shared_page.hpp"
+#include "process/worker_main.hpp"
+#include "sync/futex.hpp"
+
+extern "C" [[gnu::weak]] void __lsan_disable();
+
+namespace {
+
+using namespace cadre;
+using cadre::test::input;
+using process::frame_kind;
+using process::module_table;
+
+const std::size_t region_size = ipc::channel_region_size(process::remote_worker::ring_capacity);
+
+std::map<std::string, std::vector<int>> echo(std::map<std::string, std::vector<int>> values) {
+  return values;
+}
+int refuse(int n) { throw std::out_of_range{std::to_string(n)}; }
+
+using echo_call = detail::bound_for<decltype(&echo), std::map<std::string, std::vector<int>>>;
+using refuse_call = detail::bound_for<decltype(&refuse), int>;
+
+const std::array<const detail::call_descriptor*, 2> descriptors{
+    &detail::remote_side<std::map<std::string, std::vector<int>>, echo_call, false>::descriptor,
+    &detail::remote_side<int, refuse_call, false>::descriptor};
+
+class hostile_pool {
+ public:
+  hostile_pool() {
+    encoder argument;
+    encode(argument, process::worker_argument{0, false, 1'000'000, "fuzz"});
+    const std::array fds{copy_of(mine_.handle.get()), copy_of(shared_.handle.get()),
+                         copy_of(bell_.fd()), copy_of(hello_.second.fd())};
+    hello_.second.close();
+    const auto bytes = argument.bytes();
+    worker_ = std::thread{[this, fds, copy = std::vector(bytes.begin(), bytes.end())] {
+      // The worker leaves all to the end of its process.
+      if (__lsan_disable != nullptr) __lsan_disable();
+      try {
+        process::worker_main(copy, fds);
+      } catch (const std::exception&) {
+      }
+      done_ = true;
+    }};
+    std::array<std::byte, 16> buffer;
+    const auto packet = hello_.first.receive(buffer);
+    theirs_ = ipc::region::open(packet.descriptors.at(0), region_size, ipc::region::access::mine);
+    reader_.emplace(half_, ipc::peer_half_of(theirs_));
+  }
+
+  ~hostile_pool() {
+    while (!done_ && !lied_ && consumed() != tail_) {
+      read();
+      std::this_thread::yield();
+    }
+    // Positions that cannot be.
+    half_.words.tail.store(consumed() - 1);
+    half_.words.head.store(std::uint64_t{1} << 62);
+    while (!done_) {
+      half_.words.bell.fetch_add(1);
+      sync::futex_wake_shared(&half_.words.bell);
+      std::this_thread::yield();
+    }
+    worker_.join();
+  }
+
+  void write(std::span<const std::byte> bytes) {
+    for (const std::byte b : bytes) half_.ring[tail_++ & (half_.ring.size() - 1)] = b;
+    half_.words.tail.store(tail_);
+    half_.words.bell.fetch_add(1);
+    sync::futex_wake_shared(&half_.words.bell);
+  }
+  void send(process::request_header header, std::span<const std::byte> body) {
+    write(std::as_bytes(std::span{&header, 1}));
+    write(body);
+  }
+
+  void set_tail(std::uint64_t to) {
+    half_.words.tail.store(to);
+    lied_ = true;
+  }
+  void post(std::uint64_t number) {
+    page().claims.post(number % ipc::claim_table::slot_count, number);
+  }
+  void revoke(std::uint64_t number) {
+    page().claims.revoke(number % ipc::claim_table::slot_count, number);
+  }
+  void scribble(std::size_t at, std::byte what) {
+    shared_.memory.bytes()[at % shared_.memory.bytes().size()] = what;
+  }
+
+  void read() {
+    answers_.clear();
+    parser_.read(*reader_, answers_, 64);
+  }
+
+ private:
+  static int copy_of(int fd) { return ::dup(fd); }
+  std::uint64_t consumed() const { return ipc::peer_half_of(theirs_).words.head.load(); }
+  process::shared_page& page() { return process::shared_page::find_in(shared_.memory); }
+
+  ipc::created_region mine_ = ipc::region::create(region_size, ipc::region::access::mine);
+  ipc::created_region shared_ =
+      ipc::region::create(process::shared_page_size, ipc::region::access::both);
+  ipc::event bell_;
+  std::pair<ipc::packet_socket, ipc::packet_socket> hello_ = ipc::packet_socket::pair();
+  ipc::own_half half_ = ipc::own_half_of(mine_.memory);
+  ipc::region theirs_;
+  std::optional<ipc::parent_end> reader_;
+  process::answer_reader parser_{1'000'000};
+  process::answers answers_;
+  std::atomic<bool> done_{false};
+  std::uint64_t tail_ = 0;
+  bool lied_ = false;
+  std::thread worker_;
+};
+
+std::span<const std::byte> take_some(input& in) { return in.take(in.byte()); }
+
+/// A call of which the worker has the code, with any arguments.
+void send_call(input& in, hostile_pool& pool, frame_kind kind) {
+  const bool first = in.byte() % 2 == 0;
+  const detail::call_descriptor* what = descriptors[first ? 0 : 1];
+  process::request_header header;
+  header.kind = kind;
+  header.descriptor = module_table::instance().locate(what);
+  header.type = what->type;
+  header.number = in.byte();
+  header.slot = static_cast<std::uint32_t>(header.number % ipc::claim_table::slot_count);
+  header.name_size = in.byte() % 4;
+  if (in.byte() % 4 != 0) pool.post(header.number);
+  if (in.byte() % 8 == 0) pool.revoke(header.number);
+  encoder body;
+  body.write("name", static_cast<std::size_t>(header.name_size));
+  first ? detail::encode_callable(body, &echo) : detail::encode_callable(body, &refuse);
+  const auto arguments = take_some(in);
+  body.write(arguments.data(), arguments.size());
+  header.size = body.size();
+  pool.send(header, body.bytes());
+}
+
+/// Numbers that fit nothing, but for the size. Not `end` with a finalizer: what that throws is printed.
+void send_nonsense(input& in, hostile_pool& pool) {
+  process::request_header header;
+  header.kind = static_cast<frame_kind>(in.byte());
+  if (header.kind == frame_kind::end) return;
+  header.slot = static_cast<std::uint32_t>(in.word());
+  header.number = in.word();
+  header.descriptor = {in.byte(), in.word()};
+  header.type = in.word();
+  header.name_size = in.word();
+  const auto body = take_some(in);
+  header.size = body.size();
+  pool.send(header, body);
+}
+
+void teach(input& in, hostile_pool& pool) {
+  process::module_description what;
+  if (in.byte() % 2 == 0) {
+    what = module_table::instance().describe(0);
+  } else {
+    const auto path = take_some(in);
+    what.path = "/no/such/" + std::string{reinterpret_cast<const char*>(path.data()), path.size()};
+  }
+  encoder body;
+  encode(body, what.path);
+  encode(body, what.identity);
+  const auto index = static_cast<std::uint32_t>(in.byte() % 4);
+  pool.send({.kind = frame_kind::learn_module, .slot = index, .size = body.size()}, body.bytes());
+}
+
+void step(input& in, hostile_pool& pool) {
+  switch (in.byte() % 9) {
+    case 0:
+    case 1:
+    case 2:
+      return send_call(in, pool, frame_kind::call);
+    case 3:
+      if (in.byte() % 2 == 0) return pool.send({.kind = frame_kind::end}, {});
+      return send_call(in, pool, frame_kind::initialize);
+    case 4:
+      return send_nonsense(in, pool);
+    case 5:
+      return teach(in, pool);
+    case 6:
+      return pool.scribble(in.byte() * 16U + in.byte(), std::byte{in.byte()});
+    case 7:
+      return pool.set_tail(in.word());
+    default:
+      return pool.read();
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  process::install_crossings();
+  module_table::instance().locate(descriptors[0]);
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  input in{data, size};
+  hostile_pool pool;
+  encoder program;
+  const auto what = module_table::instance().describe(0);
+  encode(program, what.path);
+  encode(program, what.identity);
+  pool.send({.kind = frame_kind::learn_module, .size = program.size()}, program.bytes());
+  while (!in.empty()) step(in, pool);
+  return 0;
+}
