@@ -123,7 +123,7 @@ class remote_worker {
   std::chrono::steady_clock::time_point idle_since{};
   std::uint64_t seen_turn = 0;  // by the collector, when it last kept time
   std::chrono::steady_clock::time_point seen_since{};
-  bool slow = false;  // this turn takes so long that no call is to wait behind it
+  bool slow = false;          // this turn takes so long that no call is to wait behind it
   bool initialising = false;  // the first answer is the initializer's
 
  private:

@@ -86,6 +86,18 @@ build g++ libmain.so -shared -fPIC "$main" -L. "$here_path" -lcadre
 build g++ main_in_library -L. "$here_path" -Wl,--no-as-needed -lmain -lcadre &&
   expect "main() in a library" 0 . ./main_in_library
 
+# Programs of others, as far as they are installed.
+has() { command -v "$1" >/dev/null || { echo "skipped $2: no $1"; return 1; }; }
+build g++ gtest "$here/gtest_run.cpp" -DAS_LIBRARY "$main" $a -lgtest_main -lgtest &&
+  expect "main() of GoogleTest" 0 . ./gtest
+has python3-config "a program that hosts Python" &&
+  build g++ python $(python3-config --includes) "$here/python_host.cpp" -DAS_LIBRARY "$main" $a \
+    $(python3-config --embed --ldflags) && expect "a program that hosts Python" 0 . ./python
+has python3 "Python, by ctypes" && expect "Python, by ctypes" 0 . \
+  python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL("./libplugin.so").run())'
+has strace "under strace" && expect "under strace" 0 . strace -f -o strace.txt ./pie
+has gdb "under gdb" && expect "under gdb" 0 . gdb -nx -batch -return-child-result -ex run ./pie
+
 AR=gcc-ar objects g++ gcc_lto -fPIC -flto
 build g++ lto -flto "$main" gcc_lto/libcadre.a && expect "g++ -flto" 0 . ./lto
 if command -v clang++-16 >/dev/null && command -v llvm-ar-16 >/dev/null &&
