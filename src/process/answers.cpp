@@ -6,6 +6,12 @@
 
 namespace cadre::process {
 
+std::size_t answer_reader::body_size() const noexcept {
+  const auto size = static_cast<std::size_t>(header_.size);
+  return header_.parts == 0 ? size
+                            : detail::padded(size) + static_cast<std::size_t>(header_.parts);
+}
+
 bool answer_reader::read(ipc::parent_end& channel, answers& to, std::size_t most) {
   while (to.list.size() < most) {
     if (!in_body_) {
@@ -13,24 +19,24 @@ bool answer_reader::read(ipc::parent_end& channel, answers& to, std::size_t most
       have_ += channel.read_some(header + have_, sizeof header_ - have_);
       if (have_ < sizeof header_) break;
       // The memory for it is taken now, but used only as far as bytes arrive.
-      if (header_.size > max_message_) return false;
+      if (header_.size > max_message_ || header_.parts > max_message_ - header_.size) return false;
       have_ = 0;
       in_body_ = true;
-      if (header_.size > largest_small) {
-        large_.reset(new std::byte[static_cast<std::size_t>(header_.size)]);
+      if (header_.size > largest_small || header_.parts != 0) {
+        large_ = detail::large_buffer{body_size()};
       }
     }
-    const auto size = static_cast<std::size_t>(header_.size);
-    if (large_ == nullptr) {
+    const std::size_t size = body_size();
+    if (!large_) {
       if (size != 0 && channel.readable() < size) break;
       const std::size_t offset = to.bytes.size();
       to.bytes.resize(offset + size);
       channel.read_some(to.bytes.data() + offset, size);
-      to.list.push_back({header_, offset, nullptr});
+      to.list.push_back({header_, offset, {}});
     } else {
-      have_ += channel.read_some(large_.get() + have_, size - have_);
+      have_ += channel.read_some(large_.data() + have_, size - have_);
       if (have_ < size) break;
-      to.list.push_back({header_, 0, std::move(large_)});
+      to.list.push_back({header_, 0, std::exchange(large_, {})});
     }
     have_ = 0;
     in_body_ = false;

@@ -3,10 +3,11 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
 
+#include "base/large_buffer.hpp"
+#include "base/large_parts.hpp"
 #include "ipc/channel.hpp"
 #include "process/frame.hpp"
 
@@ -14,8 +15,8 @@ namespace cadre::process {
 
 struct answer {
   answer_header header;
-  std::size_t offset = 0;              // in answers::bytes; unless it is large
-  std::unique_ptr<std::byte[]> large;  // the body of a large one
+  std::size_t offset = 0;      // in answers::bytes; unless it is large
+  detail::large_buffer large;  // a large one, with its parts
 };
 
 /// A batch of answers. Kept by a thread from one batch to the next, for its memory.
@@ -25,7 +26,13 @@ struct answers {
 
   std::span<const std::byte> body(const answer& a) const noexcept {
     const auto size = static_cast<std::size_t>(a.header.size);
-    return {a.large ? a.large.get() : bytes.data() + a.offset, size};
+    return {a.large ? a.large.data() : bytes.data() + a.offset, size};
+  }
+  /// The large parts of the value.
+  std::span<const std::byte> parts(const answer& a) const noexcept {
+    if (a.header.parts == 0) return {};
+    return {a.large.data() + detail::padded(static_cast<std::size_t>(a.header.size)),
+            static_cast<std::size_t>(a.header.parts)};
   }
   void clear() noexcept {
     list.clear();
@@ -45,11 +52,13 @@ class answer_reader {
  private:
   static constexpr std::size_t largest_small = 4096;
 
+  std::size_t body_size() const noexcept;  // with parts
+
   const std::size_t max_message_;
   answer_header header_{};
   std::size_t have_ = 0;  // bytes of the header, or of the body
   bool in_body_ = false;
-  std::unique_ptr<std::byte[]> large_;
+  detail::large_buffer large_;
 };
 
 }  // namespace cadre::process

@@ -215,6 +215,8 @@ void process_pool_executor::impl::conclude(const answers& from,
         call.fail(std::move(v.error));
       } else {
         decoder in{from.body(*v.answered)};
+        detail::parts_in_memory parts{from.parts(*v.answered)};
+        detail::apart::receive(in, parts);
         if (returned(v)) {
           call.portable()->decode_result(call, in);
         } else {

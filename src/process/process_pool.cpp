@@ -71,6 +71,7 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
                                                     const submit_options& options) {
   const detail::portable_call_traits* traits = call.portable();
   const process::borrowed<encoder> frame;
+  detail::large_parts parts{detail::large_parts::mode::copied};
   process::request_header header;
   header.descriptor = process::module_table::instance().locate(traits->descriptor);
   header.type = traits->descriptor->type;
@@ -79,16 +80,22 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
   header.name_size = name.size();
   frame->write(&header, sizeof header);
   frame->write(name.data(), name.size());
-  traits->encode(call, *frame);
+  {
+    const detail::parts_beside beside{*frame, parts};
+    traits->encode(call, *frame);
+  }
   header.size = frame->size() - sizeof header;
-  if (header.size > options_.max_message) {
+  header.parts = parts.size();
+  const std::uint64_t whole = header.size + header.parts;
+  if (whole > options_.max_message) {
     throw codec_error{"process_pool: the arguments of the call take " +
-                      std::to_string(header.size) + " bytes, more than the max_message of " +
+                      std::to_string(whole) + " bytes, more than the max_message of " +
                       std::to_string(options_.max_message) +
                       "; it was not sent: raise the limit, or pass less"};
   }
-  process::task* t = process::task::make(call, options, *frame);
+  process::task* t = process::task::make(call, options, *frame, parts);
   t->header().size = header.size;
+  t->header().parts = header.parts;
   return t;
 }
 

@@ -125,6 +125,9 @@ class remote_worker {
   task*& entry(std::uint64_t number) noexcept { return entries_[number % entries_.size()]; }
   std::uint64_t reserve_number(task* t) noexcept;
   bool send_task();
+  bool is_within_task() const noexcept {
+    return sending_ != nullptr && (sent_ != 0 || piece_ != 0);
+  }
   void learn_modules();
 
   ipc::created_region mine_;
@@ -143,7 +146,8 @@ class remote_worker {
   std::vector<std::byte> control_;  // to be sent before any call
   std::size_t control_sent_ = 0;
   task* sending_ = nullptr;
-  std::size_t sent_ = 0;
+  std::size_t piece_ = 0;  // of sending_, that is being sent
+  std::size_t sent_ = 0;   // bytes of it
   std::uint32_t modules_ = 0;  // that the worker has learnt
 };
 

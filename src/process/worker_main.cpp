@@ -6,9 +6,11 @@
 #include <cadre/codec.hpp>
 #include <cadre/detail/portable_call.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,6 +20,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/large_buffer.hpp"
+#include "base/large_parts.hpp"
 #include "executor/worker_identity.hpp"
 #include "ipc/channel.hpp"
 #include "ipc/packet_socket.hpp"
@@ -116,6 +120,35 @@ class stop_watch {
   std::uint64_t number_ = 0;                   // guarded by mutex_; 0: none
 };
 
+/// The large parts of a call, as they arrive.
+class arriving_parts final : public detail::part_source {
+ public:
+  using read_function = std::function<void(void* to, std::size_t size)>;
+
+  explicit arriving_parts(read_function read) : read_{std::move(read)} {}
+
+  void begin(std::size_t size) noexcept { left_ = size; }
+
+  std::span<const std::byte> next(std::size_t most, std::size_t unit) override {
+    const std::size_t size = std::min({most, left_, sizeof piece_}) / unit * unit;
+    read_(piece_, size);
+    left_ -= size;
+    return {piece_, size};
+  }
+  void end_part(std::size_t size) override { skip(detail::padded(size) - size); }
+  std::size_t left() const noexcept override { return left_; }
+
+  /// Those that nobody wanted.
+  void skip(std::size_t size) {
+    for (const std::size_t end = left_ - std::min(size, left_); left_ != end;) next(left_ - end, 1);
+  }
+
+ private:
+  const read_function read_;
+  std::size_t left_ = 0;
+  alignas(detail::part_alignment) std::byte piece_[remote_worker::publish_every];
+};
+
 class server {
  public:
   server(ipc::worker_end& channel, shared_page& page, const worker_argument& settings)
@@ -134,7 +167,7 @@ class server {
       // fault.process_pool_fault.a_call_that_kills_its_worker_costs_itself_only.
       const bool mine =
           request.kind != frame_kind::call || page_.claims.take(request.slot, request.number);
-      const auto body = read_body(static_cast<std::size_t>(request.size));
+      const auto body = read_body(request);
       switch (request.kind) {
         case frame_kind::learn_module:
           learn(request, body);
@@ -144,11 +177,13 @@ class server {
           return EXIT_SUCCESS;
         default:
           if (!mine) {
-            reply({.kind = frame_kind::skipped}, request, {});
+            clear_out();
+            reply({.kind = frame_kind::skipped}, request);
           } else if (!serve(request, body) && request.kind == frame_kind::initialize) {
             return EXIT_FAILURE;  // before the calls that were sent behind it
           }
       }
+      arriving_.skip(arriving_.left());
     }
   }
 
@@ -164,13 +199,24 @@ class server {
     return true;
   }
 
-  std::span<const std::byte> read_body(std::size_t size) {
-    if (size > capacity_) {
-      body_.reset(new std::byte[size]);
-      capacity_ = size;
+  void read_or_throw(void* to, std::size_t size) {
+    if (!read(to, size)) throw std::runtime_error{"worker: the channel is damaged"};
+  }
+
+  std::span<const std::byte> read_body(const request_header& request) {
+    const auto size = static_cast<std::size_t>(request.size);
+    if (size > large_body_.capacity() && size > small_body_.size()) {
+      large_body_ = {};
+      large_body_ = detail::large_buffer{size};
     }
-    if (!read(body_.get(), size)) throw std::runtime_error{"worker: the channel is damaged"};
-    return {body_.get(), size};
+    std::byte* const body = size > small_body_.size() ? large_body_.data() : small_body_.data();
+    read_or_throw(body, size);
+    arriving_.begin(static_cast<std::size_t>(request.parts));
+    if (request.parts != 0) {
+      std::array<std::byte, detail::part_alignment> padding;
+      read_or_throw(padding.data(), detail::padded(size) - size);
+    }
+    return {body, size};
   }
 
   void write(std::span<const std::byte> bytes) {
@@ -188,12 +234,16 @@ class server {
     }
   }
 
-  void reply(answer_header answer, const request_header& to, std::span<const std::byte> body) {
+  /// With what stands in out_.
+  void reply(answer_header answer, const request_header& to) {
     answer.number = to.number;
-    answer.size = body.size();
+    answer.size = out_.size();
+    answer.parts = parts_.size();
     if (settings_.measures_resident) answer.resident = memory_use::now().resident;
     write({reinterpret_cast<const std::byte*>(&answer), sizeof answer});
-    write(body);
+    write(out_.bytes());
+    if (!parts_.empty()) write(detail::large_parts::padding(out_.size()));
+    parts_.for_each_piece([this](std::span<const std::byte> piece) { write(piece); });
     channel_.publish();
   }
 
@@ -219,12 +269,15 @@ class server {
     return *found;
   }
 
+  void clear_out() {
+    out_.clear();
+    parts_.clear();
+  }
+
   /// False if it threw.
   bool serve(const request_header& request, std::span<const std::byte> body) {
-    const auto begin = clock::now();
-    out_.clear();
-    answer_header answer{.kind = frame_kind::value};
-    bool begun = false;
+    clear_out();
+    serving_ = {.request = &request, .begin = clock::now()};
     bool watched = false;
     const auto name_size = static_cast<std::size_t>(request.name_size);
     const std::string_view name{reinterpret_cast<const char*>(body.data()), name_size};
@@ -236,24 +289,45 @@ class server {
       watched = what.takes_token;
       if (watched) token = stops_.begin(request.number);
       decoder in{body.subspan(name_size)};
-      what.run(in, out_, token, begun);
-      if (out_.size() > settings_.max_message) refuse_result();
+      detail::apart::receive(in, arriving_);
+      const detail::parts_beside beside{out_, parts_};
+      what.run(in, out_, token, serving_.begun);
+      if (!serving_.replied) refuse_too_large();
     };
-    if (const std::exception_ptr thrown = detail::run_traced(work, trace)) {
-      out_.clear();
-      answer.kind = frame_kind::error;
+    const std::exception_ptr thrown = detail::run_traced(work, trace);
+    if (watched) stops_.end();
+    if (serving_.replied) {
+      if (thrown) std::rethrow_exception(thrown);  // the channel is damaged
+      return true;
+    }
+    if (thrown) {
+      clear_out();
       detail::encode_exception(out_, thrown, name, trace.frames());
     }
-    if (watched) stops_.end();
-    answer.begun = begun ? 1 : 0;
-    answer.run_ns =
-        static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - begin}.count());
-    reply(answer, request, out_.bytes());
-    return answer.kind == frame_kind::value;
+    send_answer(thrown ? frame_kind::error : frame_kind::value);
+    return !thrown;
   }
 
-  [[noreturn]] void refuse_result() const {
-    throw codec_error{"process_pool: the result of the call takes " + std::to_string(out_.size()) +
+  /// While the result of the call is still there.
+  void deliver() {
+    refuse_too_large();
+    serving_.replied = true;
+    send_answer(frame_kind::value);
+  }
+
+  void send_answer(frame_kind kind) {
+    answer_header answer{.kind = kind, .begun = serving_.begun ? 1U : 0U};
+    answer.run_ns = static_cast<std::uint64_t>(
+        std::chrono::nanoseconds{clock::now() - serving_.begin}.count());
+    // What is left of the arguments comes before the parent can take an answer out of the way.
+    arriving_.skip(arriving_.left());
+    reply(answer, *serving_.request);
+  }
+
+  void refuse_too_large() const {
+    const std::size_t size = out_.size() + parts_.size();
+    if (size <= settings_.max_message) return;
+    throw codec_error{"process_pool: the result of the call takes " + std::to_string(size) +
                       " bytes, more than the max_message of " +
                       std::to_string(settings_.max_message) +
                       "; the call did run: raise the limit, or return less"};
@@ -262,6 +336,7 @@ class server {
   void run_finalizer(const request_header& request, std::span<const std::byte> body) {
     try {
       decoder in{body};
+      clear_out();
       bool begun = false;
       find(request).run(in, out_, {}, begun);
     } catch (const std::exception& e) {
@@ -275,8 +350,16 @@ class server {
   module_resolver modules_;
   stop_watch stops_;
   encoder out_;
-  std::unique_ptr<std::byte[]> body_;
-  std::size_t capacity_ = 0;
+  detail::large_parts parts_{[this] { deliver(); }};
+  arriving_parts arriving_{[this](void* to, std::size_t size) { read_or_throw(to, size); }};
+  std::array<std::byte, 4096> small_body_;
+  detail::large_buffer large_body_;
+  struct {
+    const request_header* request = nullptr;
+    clock::time_point begin = {};
+    bool begun = false;    // the callable was called
+    bool replied = false;  // before its result was destroyed
+  } serving_;
   const detail::call_descriptor* last_ = nullptr;
   code_address last_address_;
 };

@@ -124,7 +124,9 @@ struct remote_side {
     if constexpr (std::is_void_v<T>) {
       call();
     } else {
-      encode<T>(out, static_cast<T>(call()));
+      const T result = static_cast<T>(call());
+      encode<T>(out, result);
+      apart::deliver(out);
     }
   }
 
