@@ -36,9 +36,9 @@ class remote_worker {
   enum class condition { starting, ready, ending };
 
   // Of long messages, so that the other side copies while this one does.
-  static constexpr std::size_t publish_every = std::size_t{64} << 10;
+  static constexpr std::size_t publish_every = std::size_t{32} << 10;
   // Larger rings take longer messages in one go.
-  static constexpr std::size_t ring_capacity = std::size_t{1} << 20;
+  static constexpr std::size_t ring_capacity = std::size_t{1} << 18;
 
   /// `index`: its place in the pool. Throws std::system_error.
   remote_worker(unsigned index, std::uint64_t token, std::size_t max_message);

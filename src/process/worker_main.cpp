@@ -146,7 +146,7 @@ class arriving_parts final : public detail::part_source {
  private:
   const read_function read_;
   std::size_t left_ = 0;
-  alignas(detail::part_alignment) std::byte piece_[remote_worker::publish_every];
+  alignas(detail::part_alignment) std::byte piece_[std::size_t{16} << 10];
 };
 
 class server {
