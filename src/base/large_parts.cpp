@@ -37,6 +37,14 @@ bool apart::put_part(encoder& out, std::uint64_t count, const void* data, std::s
   return true;
 }
 
+bool apart::can_attach(const encoder& out) noexcept {
+  return out.parts_ != nullptr && out.parts_->attachments_ != nullptr;
+}
+
+std::optional<std::uint64_t> apart::attach(encoder& out, std::shared_ptr<const void> what) {
+  return out.parts_->attachments_->attach(std::move(what));
+}
+
 void apart::deliver_parts(encoder& out) {
   if (!out.parts_->empty() && out.parts_->deliver_) out.parts_->deliver_();
 }

@@ -30,10 +30,10 @@ class large_parts {
     copied,   // what is encoded may change afterwards
     referred  // it stays as it is until the parts were sent, unless apart::passing says otherwise
   };
-  explicit large_parts(mode how) noexcept : mode_{how} {}
+  large_parts(mode how, attachments* attached) noexcept : mode_{how}, attachments_{attached} {}
   /// `deliver` sends them, while what they refer to is there.
-  explicit large_parts(unique_function<void()> deliver) noexcept
-      : mode_{mode::referred}, deliver_{std::move(deliver)} {}
+  large_parts(unique_function<void()> deliver, attachments* attached) noexcept
+      : mode_{mode::referred}, attachments_{attached}, deliver_{std::move(deliver)} {}
 
   void add(std::size_t at, const void* data, std::size_t size, bool passing);
   /// Forgets those that were added when the stream had `at` bytes or more.
@@ -64,6 +64,7 @@ class large_parts {
   friend struct apart;
 
   mode mode_;
+  attachments* attachments_;
   unique_function<void()> deliver_;
   std::vector<part> parts_;
   std::size_t size_ = 0;
@@ -82,7 +83,7 @@ class parts_beside {
 };
 
 /// Parts that lie in memory, one behind the other.
-class parts_in_memory final : public part_source {
+class parts_in_memory : public part_source {
  public:
   explicit parts_in_memory(std::span<const std::byte> bytes) noexcept : bytes_{bytes} {}
 
@@ -95,6 +96,7 @@ class parts_in_memory final : public part_source {
     bytes_ = bytes_.subspan(std::min(bytes_.size(), padded(size) - size));
   }
   std::size_t left() const noexcept override { return bytes_.size(); }
+  std::shared_ptr<const void> attached(std::uint64_t) override { return nullptr; }
 
  private:
   std::span<const std::byte> bytes_;

@@ -9,7 +9,9 @@
 #include "base/large_buffer.hpp"
 #include "base/large_parts.hpp"
 #include "ipc/channel.hpp"
+#include "ipc/packet_socket.hpp"
 #include "process/frame.hpp"
+#include "process/shared_memory.hpp"
 
 namespace cadre::process {
 
@@ -17,6 +19,7 @@ struct answer {
   answer_header header;
   std::size_t offset = 0;      // in answers::bytes; unless it is large
   detail::large_buffer large;  // a large one, with its parts
+  std::vector<received_memory> memories;
 };
 
 /// A batch of answers. Kept by a thread from one batch to the next, for its memory.
@@ -47,7 +50,7 @@ class answer_reader {
 
   /// Appends the answers that have arrived whole, at most `most`. False if the worker sent something
   /// that cannot be: it is not to be read again.
-  bool read(ipc::parent_end& channel, answers& to, std::size_t most);
+  bool read(ipc::parent_end& channel, ipc::packet_socket& packets, answers& to, std::size_t most);
 
  private:
   static constexpr std::size_t largest_small = 4096;
@@ -58,7 +61,10 @@ class answer_reader {
   answer_header header_{};
   std::size_t have_ = 0;  // bytes of the header, or of the body
   bool in_body_ = false;
+  bool receive_memories(ipc::packet_socket& packets);
+
   detail::large_buffer large_;
+  std::vector<received_memory> memories_;
 };
 
 }  // namespace cadre::process

@@ -54,7 +54,7 @@ void process_pool_executor::impl::start_collector() {
 
 void process_pool_executor::impl::collect() {
   ::pthread_setname_np(::pthread_self(), "cadre-collector");
-  poller_.add(control_.fd(), control_token, ipc::poller::trigger::edge);
+  poller_.add(control_->fd(), control_token, ipc::poller::trigger::edge);
   std::array<ipc::poller::ready, 32> found{};
   lock held{mutex_};
   while (!finished_) {
@@ -82,7 +82,7 @@ void process_pool_executor::impl::collect() {
       if (w != workers_.end()) greet(*w->second);
     }
   }
-  poller_.remove(control_.fd());
+  poller_.remove(control_->fd());
   auto starter = std::move(starter_);
   held.unlock();
 }
@@ -102,6 +102,11 @@ bool process_pool_executor::impl::collect_once(lock& held) {
       if (drain(*w, held)) return true;
     }
   }
+  for (auto& [token, w] : workers_) {
+    w->forget_memories();
+    w->crowded = false;
+  }
+  if (!queue_.empty()) pump();
   keep_time(clock::now());
   if (closed_ && outstanding_ == 0) {
     for (auto& [token, w] : workers_) {
@@ -276,6 +281,8 @@ process_pool_executor::impl::clock::time_point process_pool_executor::impl::next
     const noexcept {
   auto first = detail::never;
   for (const auto& [token, w] : workers_) {
+    // What is on its way to it should have arrived by then.
+    if (w->crowded) first = std::min(first, clock::now() + std::chrono::milliseconds{1});
     if (const task* t = w->head()) {
       first = std::min(first, t->deadline);
     } else if (w->now == remote_worker::condition::ready &&

@@ -5,10 +5,11 @@
 //   to the worker   learn_module   the description of the next module      no answer
 //                   initialize     a call                                  value or error
 //                   call           a call                                  value, error or skipped
+//                   forget         nothing; `number` says which memory     no answer
 //                   end            a call (the finalizer) or nothing       none: it exits
 //
 // Answers come in the order of the requests. A call that the parent has revoked in the claim table
-// is answered by `skipped`.
+// is answered by `skipped`. Shared memory goes ahead in packets of its own, as many as `memories` says.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +24,7 @@ enum class frame_kind : std::uint32_t {
   learn_module,
   initialize,
   call,
+  forget,
   end,
   value,
   error,
@@ -38,6 +40,7 @@ struct request_header {
   code_address descriptor = {};  // of the call_descriptor
   std::uint64_t type = 0;        // what it must say
   std::uint64_t max_memory = 0;  // bytes that the call may allocate; 0: no limit
+  std::uint64_t memories = 0;    // packets, see shared_memory.hpp
   std::uint64_t name_size = 0;   // of `size`: what comes first is the name of the call
 };
 
@@ -47,6 +50,7 @@ struct answer_header {
   std::uint64_t number = 0;
   std::uint64_t size = 0;      // of what follows: the value, or the exception
   std::uint64_t parts = 0;     // and of the value's large parts behind it
+  std::uint64_t memories = 0;  // packets, see shared_memory.hpp
   std::uint64_t run_ns = 0;    // with decoding and encoding
   std::uint64_t resident = 0;  // bytes, after the call; 0 if not measured
 };

@@ -5,6 +5,7 @@
 #include <cadre/hooks.hpp>
 
 #include <algorithm>
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -37,6 +38,20 @@ std::string next_name() {
   // relaxed: a number that is used once.
   return "process-pool-" + std::to_string(pools.fetch_add(1, std::memory_order_relaxed));
 }
+
+/// The shared memory that a call refers to.
+struct task_memories final : detail::attachments {
+  std::optional<std::uint64_t> attach(std::shared_ptr<const void> what) override {
+    auto memory = std::static_pointer_cast<const detail::shared_memory>(std::move(what));
+    const std::uint64_t number = memory->number();
+    if (std::find(all.begin(), all.end(), memory) == all.end()) {
+      if (all.size() == process::most_memories) return std::nullopt;
+      all.push_back(std::move(memory));
+    }
+    return number * 2;
+  }
+  std::vector<detail::memory_ptr> all;
+};
 
 }  // namespace
 
@@ -71,7 +86,8 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
                                                     const submit_options& options) {
   const detail::portable_call_traits* traits = call.portable();
   const process::borrowed<encoder> frame;
-  detail::large_parts parts{detail::large_parts::mode::copied};
+  task_memories memories;
+  detail::large_parts parts{detail::large_parts::mode::copied, &memories};
   process::request_header header;
   header.descriptor = process::module_table::instance().locate(traits->descriptor);
   header.type = traits->descriptor->type;
@@ -96,6 +112,7 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
   process::task* t = process::task::make(call, options, *frame, parts);
   t->header().size = header.size;
   t->header().parts = header.parts;
+  t->memories = std::move(memories.all);
   return t;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "process/module_table.hpp"
@@ -80,6 +81,35 @@ void remote_worker::initialise(request_header header, std::span<const std::byte>
   send_control(header, body);
 }
 
+bool remote_worker::share_memories(const task& t, const std::shared_ptr<ipc::event>& gone) {
+  using outcome = ipc::packet_socket::outcome;
+  for (const detail::memory_ptr& memory : t.memories) {
+    if (memories_.contains(memory->number())) continue;
+    memory->tell_when_gone(gone);
+    outcome sent = outcome::would_block;
+    try {
+      sent = memory->send(hello_.first, memory->number(), ipc::packet_socket::mode::dont_wait);
+    } catch (const std::system_error&) {
+      // Too many descriptors are on their way in all; some will arrive.
+    }
+    if (sent == outcome::would_block) return false;
+    memories_.emplace(memory->number(), memory);
+    ++packets_;
+  }
+  return true;
+}
+
+void remote_worker::forget_memories() {
+  for (auto m = memories_.begin(); m != memories_.end();) {
+    if (m->second.expired()) {
+      send_control({.kind = frame_kind::forget, .number = m->first}, {});
+      m = memories_.erase(m);
+    } else {
+      ++m;
+    }
+  }
+}
+
 void remote_worker::send(task& t) {
   learn_modules();
   t.worker = this;
@@ -90,6 +120,7 @@ void remote_worker::send(task& t) {
   t.stop_steps = 0;
   request_header& header = t.header();
   header.number = t.number;
+  header.memories = std::exchange(packets_, 0);
   header.slot = static_cast<std::uint32_t>(t.number % ipc::claim_table::slot_count);
   page_->claims.post(header.slot, t.number);
   sending_ = &t;

@@ -16,6 +16,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -63,9 +65,14 @@ class remote_worker {
 
   std::size_t in_flight() const noexcept { return static_cast<std::size_t>(next_ - first_); }
   bool may_send() const noexcept {
-    return now == condition::ready && !faulty && sending_ == nullptr && control_.empty() &&
+    return now == condition::ready && !faulty && !crowded && sending_ == nullptr && control_.empty() &&
            in_flight() < ipc::claim_table::slot_count;
   }
+  /// Tells the worker of the shared memory that `t` refers to; `gone` is rung when some of it goes.
+  /// False if that is not possible now.
+  bool share_memories(const task& t, const std::shared_ptr<ipc::event>& gone);
+  /// Tells the worker to let go of memory that this process has no more use for.
+  void forget_memories();
   /// Sends `t`, or as much of it as there is room for; send_more() does the rest.
   void send(task& t);
   /// False if there was no room, or nothing to send.
@@ -110,10 +117,13 @@ class remote_worker {
   bool poisoned() const noexcept { return channel_ && channel_->poisoned(); }
   bool readable() noexcept { return channel_ && channel_->readable() != 0; }
   /// By the thread that has set `reading`; without the lock.
-  bool read(answers& to, std::size_t most) { return reader_.read(*channel_, to, most); }
+  bool read(answers& to, std::size_t most) {
+    return reader_.read(*channel_, hello_.first, to, most);
+  }
 
   bool faulty = false;  // it broke the protocol: never to be read again
   bool armed = false;
+  bool crowded = false;  // no more memory can be shared for now
 
   // --- for the pool's decisions ---
 
@@ -149,6 +159,8 @@ class remote_worker {
   std::size_t piece_ = 0;  // of sending_, that is being sent
   std::size_t sent_ = 0;   // bytes of it
   std::uint32_t modules_ = 0;  // that the worker has learnt
+  std::map<std::uint64_t, std::weak_ptr<const detail::shared_memory>> memories_;  // that it knows
+  std::uint64_t packets_ = 0;  // sent since the last call
 };
 
 }  // namespace cadre::process

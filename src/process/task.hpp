@@ -23,6 +23,7 @@
 
 #include "base/large_parts.hpp"
 #include "process/frame.hpp"
+#include "process/shared_memory.hpp"
 
 namespace cadre::process {
 
@@ -62,6 +63,8 @@ class task {
   task* previous = nullptr;
   const int priority;
   bool queued = false;
+
+  std::vector<detail::memory_ptr> memories;  // that it refers to
 
   // While it is sent.
   remote_worker* worker = nullptr;

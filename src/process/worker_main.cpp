@@ -31,6 +31,7 @@
 #include "process/frame.hpp"
 #include "process/module_table.hpp"
 #include "process/remote_worker.hpp"
+#include "process/shared_memory.hpp"
 #include "process/shared_page.hpp"
 #include "process/throw_trace.hpp"
 #include "sync/mutex.hpp"
@@ -120,12 +121,80 @@ class stop_watch {
   std::uint64_t number_ = 0;                   // guarded by mutex_; 0: none
 };
 
+/// The shared memory that this process was told of, and that an answer refers to.
+class memory_table final : public detail::attachments {
+ public:
+  explicit memory_table(ipc::packet_socket packets) : packets_{std::move(packets)} {}
+
+  /// From the parent.
+  void receive(std::uint64_t count) {
+    for (; count != 0; --count) {
+      received_memory memory;
+      auto packet = packets_.receive(std::as_writable_bytes(std::span{&memory.what, 1}));
+      if (packet.result != ipc::packet_socket::outcome::done || packet.descriptor_count != 1) {
+        throw std::runtime_error{"worker: the channel is damaged"};
+      }
+      memory.handle = std::move(packet.descriptors[0]);
+      received_.emplace(memory.what.number, std::move(memory));
+    }
+  }
+  void forget(std::uint64_t number) {
+    received_.erase(number);
+    open_.erase(number);
+  }
+
+  void begin_call() {
+    arguments_.clear();
+    results_.clear();
+  }
+  std::shared_ptr<const void> argument(std::uint64_t number) {
+    const auto received = received_.extract(number / 2);  // mapped late: it may fail
+    if (!received.empty()) {
+      open_.emplace(number / 2, detail::shared_memory::open(std::move(received.mapped())));
+    }
+    const auto found = open_.find(number / 2);
+    if (found == open_.end()) return nullptr;
+    arguments_.push_back(found->second);
+    return found->second;
+  }
+
+  std::optional<std::uint64_t> attach(std::shared_ptr<const void> what) override {
+    auto memory = std::static_pointer_cast<const detail::shared_memory>(std::move(what));
+    if (std::find(arguments_.begin(), arguments_.end(), memory) != arguments_.end()) {
+      return memory->parents_number() * 2;
+    }
+    const auto known = std::find(results_.begin(), results_.end(), memory);
+    const auto index = static_cast<std::uint64_t>(known - results_.begin());
+    if (known == results_.end()) {
+      if (results_.size() == most_memories) return std::nullopt;
+      results_.push_back(std::move(memory));
+    }
+    return index * 2 + 1;
+  }
+  void drop_results() { results_.clear(); }
+  std::size_t result_count() const noexcept { return results_.size(); }
+  void send_results() {
+    for (const detail::memory_ptr& memory : results_) {
+      memory->send(packets_, 0, ipc::packet_socket::mode::wait);
+    }
+    results_.clear();
+  }
+
+ private:
+  ipc::packet_socket packets_;
+  std::map<std::uint64_t, received_memory> received_;
+  std::map<std::uint64_t, detail::memory_ptr> open_;
+  std::vector<detail::memory_ptr> arguments_;  // of the call that runs
+  std::vector<detail::memory_ptr> results_;    // new to the parent
+};
+
 /// The large parts of a call, as they arrive.
 class arriving_parts final : public detail::part_source {
  public:
   using read_function = std::function<void(void* to, std::size_t size)>;
 
-  explicit arriving_parts(read_function read) : read_{std::move(read)} {}
+  arriving_parts(read_function read, memory_table& memories)
+      : read_{std::move(read)}, memories_{memories} {}
 
   void begin(std::size_t size) noexcept { left_ = size; }
 
@@ -137,6 +206,9 @@ class arriving_parts final : public detail::part_source {
   }
   void end_part(std::size_t size) override { skip(detail::padded(size) - size); }
   std::size_t left() const noexcept override { return left_; }
+  std::shared_ptr<const void> attached(std::uint64_t number) override {
+    return memories_.argument(number);
+  }
 
   /// Those that nobody wanted.
   void skip(std::size_t size) {
@@ -145,14 +217,20 @@ class arriving_parts final : public detail::part_source {
 
  private:
   const read_function read_;
+  memory_table& memories_;
   std::size_t left_ = 0;
   alignas(detail::part_alignment) std::byte piece_[std::size_t{16} << 10];
 };
 
 class server {
  public:
-  server(ipc::worker_end& channel, shared_page& page, const worker_argument& settings)
-      : channel_{channel}, page_{page}, settings_{settings}, stops_{page} {
+  server(ipc::worker_end& channel, shared_page& page, ipc::packet_socket packets,
+         const worker_argument& settings)
+      : channel_{channel},
+        page_{page},
+        settings_{settings},
+        stops_{page},
+        memories_{std::move(packets)} {
     decode_functions_with(modules_);
     detail::set_worker_identity({settings_.index, settings_.pool});
   }
@@ -167,10 +245,14 @@ class server {
       // fault.process_pool_fault.a_call_that_kills_its_worker_costs_itself_only.
       const bool mine =
           request.kind != frame_kind::call || page_.claims.take(request.slot, request.number);
+      memories_.receive(request.memories);
       const auto body = read_body(request);
       switch (request.kind) {
         case frame_kind::learn_module:
           learn(request, body);
+          break;
+        case frame_kind::forget:
+          memories_.forget(request.number);
           break;
         case frame_kind::end:
           if (request.descriptor != code_address{}) run_finalizer(request, body);
@@ -239,6 +321,8 @@ class server {
     answer.number = to.number;
     answer.size = out_.size();
     answer.parts = parts_.size();
+    answer.memories = memories_.result_count();
+    memories_.send_results();
     if (settings_.measures_resident) answer.resident = memory_use::now().resident;
     write({reinterpret_cast<const std::byte*>(&answer), sizeof answer});
     write(out_.bytes());
@@ -272,11 +356,13 @@ class server {
   void clear_out() {
     out_.clear();
     parts_.clear();
+    memories_.drop_results();
   }
 
   /// False if it threw.
   bool serve(const request_header& request, std::span<const std::byte> body) {
     clear_out();
+    memories_.begin_call();
     serving_ = {.request = &request, .begin = clock::now()};
     bool watched = false;
     const auto name_size = static_cast<std::size_t>(request.name_size);
@@ -350,8 +436,10 @@ class server {
   module_resolver modules_;
   stop_watch stops_;
   encoder out_;
-  detail::large_parts parts_{[this] { deliver(); }};
-  arriving_parts arriving_{[this](void* to, std::size_t size) { read_or_throw(to, size); }};
+  memory_table memories_;
+  detail::large_parts parts_{[this] { deliver(); }, &memories_};
+  arriving_parts arriving_{[this](void* to, std::size_t size) { read_or_throw(to, size); },
+                           memories_};
   std::array<std::byte, 4096> small_body_;
   detail::large_buffer large_body_;
   struct {
@@ -376,14 +464,12 @@ int worker_main(std::span<const std::byte> argument, std::span<const int> fds) {
   auto mine = ipc::region::create(size, ipc::region::access::mine);
   ipc::worker_end channel{ipc::own_half_of(mine.memory), ipc::peer_half_of(parents),
                           ipc::event{ipc::descriptor{fds[2]}}};
-  {
-    ipc::packet_socket hello{ipc::descriptor{fds[3]}};
-    const std::byte one{1};
-    hello.send({&one, 1}, std::array{mine.handle.get()});
-    mine.handle.reset();
-  }
+  ipc::packet_socket packets{ipc::descriptor{fds[3]}};
+  const std::byte one{1};
+  packets.send({&one, 1}, std::array{mine.handle.get()});
+  mine.handle.reset();
   // Static, because a detached thread may use it while the process ends.
-  static server* serving = new server{channel, shared_page::find_in(shared), settings};
+  static server* serving = new server{channel, shared_page::find_in(shared), std::move(packets), settings};
   return serving->run();
 }
 

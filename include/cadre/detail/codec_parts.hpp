@@ -14,7 +14,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
+#include <utility>
 
 namespace cadre::detail {
 
@@ -41,8 +44,21 @@ class part_source {
   /// Of all parts, with their padding.
   virtual std::size_t left() const noexcept = 0;
 
+  /// What attachments::attach() gave this number; null if it is none.
+  virtual std::shared_ptr<const void> attached(std::uint64_t number) = 0;
+
  protected:
   ~part_source() = default;
+};
+
+/// What crosses otherwise than as bytes, and is only named there.
+class attachments {
+ public:
+  /// The number by which the other side will know it; none if there are too many.
+  virtual std::optional<std::uint64_t> attach(std::shared_ptr<const void> what) = 0;
+
+ protected:
+  ~attachments() = default;
 };
 
 struct CADRE_API apart {
@@ -69,6 +85,13 @@ struct CADRE_API apart {
   static std::size_t checked(decoder& in, std::uint64_t count, std::size_t element) {
     if (count > in.remaining() / element) in.too_many(count);
     return static_cast<std::size_t>(count);
+  }
+
+  static bool can_attach(const encoder& out) noexcept;
+  /// Requires can_attach().
+  static std::optional<std::uint64_t> attach(encoder& out, std::shared_ptr<const void> what);
+  static std::shared_ptr<const void> attached(decoder& in, std::uint64_t number) {
+    return in.parts_ != nullptr ? in.parts_->attached(number) : nullptr;
   }
 
   /// While it lives, what is encoded may be gone afterwards.
