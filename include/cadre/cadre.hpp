@@ -20,6 +20,7 @@
 #include <cadre/process_pool_executor.hpp>
 #include <cadre/promise.hpp>               // IWYU pragma: export
 #include <cadre/register_exception.hpp>    // IWYU pragma: export
+#include <cadre/shared_span.hpp>           // IWYU pragma: export
 #include <cadre/stats.hpp>                 // IWYU pragma: export
 #include <cadre/this_worker.hpp>           // IWYU pragma: export
 #include <cadre/thread_pool_executor.hpp>  // IWYU pragma: export

@@ -90,8 +90,9 @@ class shared_span {
 
   shared_span() noexcept { detail::check_shared_element<value_type>(); }
   /// Whoever may write may read.
-  shared_span(const shared_span<value_type>& other) noexcept
-    requires(std::is_const_v<T>)
+  template <typename U>
+    requires(std::is_same_v<const U, T>)
+  shared_span(const shared_span<U>& other) noexcept  // NOLINT(google-explicit-constructor)
       : bytes_{other.bytes_} {}
 
   T* data() const noexcept { return reinterpret_cast<T*>(bytes_.data); }

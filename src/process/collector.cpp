@@ -104,9 +104,11 @@ bool process_pool_executor::impl::collect_once(lock& held) {
   }
   for (auto& [token, w] : workers_) {
     w->forget_memories();
-    w->crowded = false;
+    if (w->crowded && clock::now() >= w->crowded_until) {
+      w->crowded = false;
+      pump();
+    }
   }
-  if (!queue_.empty()) pump();
   keep_time(clock::now());
   if (closed_ && outstanding_ == 0) {
     for (auto& [token, w] : workers_) {
@@ -281,8 +283,7 @@ process_pool_executor::impl::clock::time_point process_pool_executor::impl::next
     const noexcept {
   auto first = detail::never;
   for (const auto& [token, w] : workers_) {
-    // What is on its way to it should have arrived by then.
-    if (w->crowded) first = std::min(first, clock::now() + std::chrono::milliseconds{1});
+    if (w->crowded) first = std::min(first, w->crowded_until);
     if (const task* t = w->head()) {
       first = std::min(first, t->deadline);
     } else if (w->now == remote_worker::condition::ready &&

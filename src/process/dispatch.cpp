@@ -127,7 +127,10 @@ bool process_pool_executor::impl::is_short_of_workers() const noexcept {
 /// False if it was not possible, and the call is queued.
 bool process_pool_executor::impl::send(remote_worker& w, task& t) {
   if (!t.memories.empty() && !w.share_memories(t, control_)) {
+    // What is on its way to it should have arrived by then.
+    constexpr std::chrono::milliseconds a_while{1};
     w.crowded = true;
+    w.crowded_until = clock::now() + a_while;
     queue_.push_again(t);
     wake_collector();
     return false;

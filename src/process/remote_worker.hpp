@@ -123,7 +123,8 @@ class remote_worker {
 
   bool faulty = false;  // it broke the protocol: never to be read again
   bool armed = false;
-  bool crowded = false;  // no more memory can be shared for now
+  bool crowded = false;  // no more memory can be shared with it, until:
+  std::chrono::steady_clock::time_point crowded_until{};
 
   // --- for the pool's decisions ---
 

@@ -143,10 +143,7 @@ class memory_table final : public detail::attachments {
     open_.erase(number);
   }
 
-  void begin_call() {
-    arguments_.clear();
-    results_.clear();
-  }
+  void end_call() { arguments_.clear(); }
   std::shared_ptr<const void> argument(std::uint64_t number) {
     const auto received = received_.extract(number / 2);  // mapped late: it may fail
     if (!received.empty()) {
@@ -266,6 +263,7 @@ class server {
           }
       }
       arriving_.skip(arriving_.left());
+      memories_.end_call();
     }
   }
 
@@ -362,7 +360,6 @@ class server {
   /// False if it threw.
   bool serve(const request_header& request, std::span<const std::byte> body) {
     clear_out();
-    memories_.begin_call();
     serving_ = {.request = &request, .begin = clock::now()};
     bool watched = false;
     const auto name_size = static_cast<std::size_t>(request.name_size);
