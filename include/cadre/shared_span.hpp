@@ -165,8 +165,7 @@ struct codec<shared_span<T>> {
     detail::encode_shared(out, value.bytes_);
   }
   static shared_span<T> decode(decoder& in) {
-    return shared_span<T>{
-        detail::decode_shared(in, {sizeof(T), alignof(T), !std::is_const_v<T>})};
+    return shared_span<T>{detail::decode_shared(in, {sizeof(T), alignof(T), !std::is_const_v<T>})};
   }
 };
 

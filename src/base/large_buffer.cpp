@@ -31,9 +31,7 @@ constinit sync::atomic<kept*> shelf[places]{};
 constinit sync::atomic<std::size_t> bytes_kept{0};
 
 /// What fits, but not four times over.
-bool suits(const kept& k, std::size_t size) {
-  return k.capacity >= size && k.capacity / 4 <= size;
-}
+bool suits(const kept& k, std::size_t size) { return k.capacity >= size && k.capacity / 4 <= size; }
 
 bool put_on_shelf(kept* k) noexcept {
   for (auto& place : shelf) {

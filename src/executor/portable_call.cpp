@@ -24,7 +24,8 @@ const crossings& installed_crossings() {
 
 void throw_lent_call() {
   throw std::logic_error{
-      "cadre: an executor that runs calls elsewhere must encode each before do_enqueue() returns; it "
+      "cadre: an executor that runs calls elsewhere must encode each before do_enqueue() returns; "
+      "it "
       "ran one itself, whose arguments were only lent"};
 }
 

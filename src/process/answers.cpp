@@ -10,8 +10,7 @@ namespace cadre::process {
 
 std::size_t answer_reader::body_size() const noexcept {
   const auto size = static_cast<std::size_t>(header_.size);
-  return header_.parts == 0 ? size
-                            : detail::padded(size) + static_cast<std::size_t>(header_.parts);
+  return header_.parts == 0 ? size : detail::padded(size) + static_cast<std::size_t>(header_.parts);
 }
 
 /// The packets were sent before the header. False if they were not.
@@ -23,8 +22,8 @@ bool answer_reader::receive_memories(ipc::packet_socket& packets) {
     try {
       auto packet = packets.receive(std::as_writable_bytes(std::span{&memory.what, 1}),
                                     ipc::packet_socket::mode::dont_wait);
-      if (packet.result != ipc::packet_socket::outcome::done ||
-          packet.size != sizeof memory.what || packet.descriptor_count != 1) {
+      if (packet.result != ipc::packet_socket::outcome::done || packet.size != sizeof memory.what ||
+          packet.descriptor_count != 1) {
         return false;
       }
       memory.handle = std::move(packet.descriptors[0]);

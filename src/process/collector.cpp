@@ -222,7 +222,16 @@ void process_pool_executor::impl::greet(remote_worker& w) {
   }
   if (options_.initializer) {
     encoder body;
-    options_.initializer.encode(body);
+    try {
+      options_.initializer.encode(body);
+    } catch (...) {
+      encoder cause;
+      detail::encode_exception(cause, std::current_exception(), {}, {});
+      deferred_cause_.assign(cause.bytes().begin(), cause.bytes().end());
+      deferred_break_ = "its initializer cannot be encoded";
+      condemn(w);
+      return;
+    }
     w.initialise(header_of(*options_.initializer.descriptor(), frame_kind::initialize),
                  body.bytes());
   } else {

@@ -5,7 +5,6 @@
 #include <cadre/hooks.hpp>
 
 #include <algorithm>
-#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -104,8 +103,8 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
   header.parts = parts.size();
   const std::uint64_t whole = header.size + header.parts;
   if (whole > options_.max_message) {
-    throw codec_error{"process_pool: the arguments of the call take " +
-                      std::to_string(whole) + " bytes, more than the max_message of " +
+    throw codec_error{"process_pool: the arguments of the call take " + std::to_string(whole) +
+                      " bytes, more than the max_message of " +
                       std::to_string(options_.max_message) +
                       "; it was not sent: raise the limit, or pass less"};
   }

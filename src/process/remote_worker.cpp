@@ -152,7 +152,8 @@ bool remote_worker::send_task() {
   bool any = false;
   while (piece_ != sending_->pieces()) {
     const auto rest = sending_->piece(piece_).subspan(sent_);
-    const std::size_t wrote = channel_->write_some(rest.first(std::min(rest.size(), publish_every)));
+    const std::size_t wrote =
+        channel_->write_some(rest.first(std::min(rest.size(), publish_every)));
     if (wrote == 0 && !rest.empty()) return any;
     channel_->publish();
     any = true;

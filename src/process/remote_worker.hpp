@@ -65,8 +65,8 @@ class remote_worker {
 
   std::size_t in_flight() const noexcept { return static_cast<std::size_t>(next_ - first_); }
   bool may_send() const noexcept {
-    return now == condition::ready && !faulty && !crowded && sending_ == nullptr && control_.empty() &&
-           in_flight() < ipc::claim_table::slot_count;
+    return now == condition::ready && !faulty && !crowded && sending_ == nullptr &&
+           control_.empty() && in_flight() < ipc::claim_table::slot_count;
   }
   /// Tells the worker of the shared memory that `t` refers to; `gone` is rung when some of it goes.
   /// False if that is not possible now.
@@ -157,8 +157,8 @@ class remote_worker {
   std::vector<std::byte> control_;  // to be sent before any call
   std::size_t control_sent_ = 0;
   task* sending_ = nullptr;
-  std::size_t piece_ = 0;  // of sending_, that is being sent
-  std::size_t sent_ = 0;   // bytes of it
+  std::size_t piece_ = 0;      // of sending_, that is being sent
+  std::size_t sent_ = 0;       // bytes of it
   std::uint32_t modules_ = 0;  // that the worker has learnt
   std::map<std::uint64_t, std::weak_ptr<const detail::shared_memory>> memories_;  // that it knows
   std::uint64_t packets_ = 0;  // sent since the last call

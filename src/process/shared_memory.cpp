@@ -53,8 +53,8 @@ std::shared_ptr<shared_memory> shared_memory::open(process::received_memory from
   const bool everyone = from.what.everyone_writes != 0;
   auto memory =
       ipc::region::open(from.handle, static_cast<std::size_t>(from.what.size), access_of(everyone));
-  return std::shared_ptr<shared_memory>{new shared_memory{
-      {std::move(memory), std::move(from.handle)}, everyone, from.what.number}};
+  return std::shared_ptr<shared_memory>{
+      new shared_memory{{std::move(memory), std::move(from.handle)}, everyone, from.what.number}};
 }
 
 ipc::packet_socket::outcome shared_memory::send(ipc::packet_socket& to, std::uint64_t number,

@@ -400,8 +400,8 @@ class server {
 
   void send_answer(frame_kind kind) {
     answer_header answer{.kind = kind, .begun = serving_.begun ? 1U : 0U};
-    answer.run_ns = static_cast<std::uint64_t>(
-        std::chrono::nanoseconds{clock::now() - serving_.begin}.count());
+    answer.run_ns =
+        static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - serving_.begin}.count());
     // What is left of the arguments comes before the parent can take an answer out of the way.
     arriving_.skip(arriving_.left());
     reply(answer, *serving_.request);
@@ -466,7 +466,8 @@ int worker_main(std::span<const std::byte> argument, std::span<const int> fds) {
   packets.send({&one, 1}, std::array{mine.handle.get()});
   mine.handle.reset();
   // Static, because a detached thread may use it while the process ends.
-  static server* serving = new server{channel, shared_page::find_in(shared), std::move(packets), settings};
+  static server* serving =
+      new server{channel, shared_page::find_in(shared), std::move(packets), settings};
   return serving->run();
 }
 

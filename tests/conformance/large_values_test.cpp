@@ -49,8 +49,10 @@ struct record {
 };
 record make_record(int scale) {
   const auto n = static_cast<std::size_t>(scale);
-  return {std::string(n * 3, 'x'), {counting<double>(n), {}, counting<double>(n + 1)},
-          std::make_unique<bytes>(counting<std::uint8_t>(n * 7)), 42};
+  return {std::string(n * 3, 'x'),
+          {counting<double>(n), {}, counting<double>(n + 1)},
+          std::make_unique<bytes>(counting<std::uint8_t>(n * 7)),
+          42};
 }
 
 /// Its codec encodes what is gone when it returns.

@@ -102,10 +102,9 @@ struct lent_work {
 
 /// Lvalues whose copy is more than a few bytes.
 template <typename Arg>
-inline constexpr bool is_lent =
-    std::is_lvalue_reference_v<Arg> &&
-    std::is_same_v<std::remove_cvref_t<Arg>, std::decay_t<Arg>> &&
-    !std::is_trivially_copyable_v<std::remove_cvref_t<Arg>>;
+inline constexpr bool is_lent = std::is_lvalue_reference_v<Arg> &&
+                                std::is_same_v<std::remove_cvref_t<Arg>, std::decay_t<Arg>> &&
+                                !std::is_trivially_copyable_v<std::remove_cvref_t<Arg>>;
 template <typename Arg>
 using lent_argument =
     std::conditional_t<is_lent<Arg>, const std::remove_cvref_t<Arg>&, std::decay_t<Arg>>;
