@@ -25,6 +25,7 @@
 #include <cadre/queue.hpp>                 // IWYU pragma: export
 #include <cadre/register_exception.hpp>    // IWYU pragma: export
 #include <cadre/retry.hpp>                 // IWYU pragma: export
+#include <cadre/shared_span.hpp>           // IWYU pragma: export
 #include <cadre/stats.hpp>                 // IWYU pragma: export
 #include <cadre/task_group.hpp>            // IWYU pragma: export
 #include <cadre/this_worker.hpp>           // IWYU pragma: export

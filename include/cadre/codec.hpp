@@ -45,7 +45,7 @@ void encode(encoder& out, const T& value) {
   detail::check_encodable<T>();
   if constexpr (encodable<T>) {
     const detail::nesting level{out, detail::type_name<T>()};
-    codec<T>::encode(out, value);
+    detail::put(out, value);
   }
 }
 

@@ -27,7 +27,10 @@ namespace cadre {
 namespace detail {
 template <typename Stream>
 class nesting;
-}
+class large_parts;
+class part_source;
+struct apart;
+}  // namespace detail
 
 /// How deep values may nest in one another: lists of lists, the nodes of a tree. More would allow
 /// deeper data, and let damaged bytes use up the stack.
@@ -61,7 +64,7 @@ class CADRE_API encoder {
   std::size_t size() const noexcept { return size_; }
   void clear() noexcept { size_ = 0; }
   /// Forgets all but the first `size` bytes; `size` is at most size().
-  void truncate(std::size_t size) noexcept { size_ = size; }
+  void truncate(std::size_t size) noexcept;
 
   /// Throws codec_error that says what is being encoded, the problem, and what now.
   [[noreturn]] void fail(std::string_view problem, std::string_view remedy) const;
@@ -69,6 +72,7 @@ class CADRE_API encoder {
  private:
   template <typename Stream>
   friend class detail::nesting;
+  friend struct detail::apart;
 
   void grow(std::size_t more);
   [[noreturn]] void too_deep() const;
@@ -79,6 +83,8 @@ class CADRE_API encoder {
   std::size_t limit_;
   std::string_view subject_;  // the type of the outermost value
   unsigned depth_ = 0;
+  unsigned passing_ = 0;                  // within so many values that may not live on
+  detail::large_parts* parts_ = nullptr;  // where large ones go, if not here; somebody else's
 };
 
 /// Reads values from bytes that somebody else keeps. After an error it must not be used again.
@@ -122,6 +128,7 @@ class CADRE_API decoder {
  private:
   template <typename Stream>
   friend class detail::nesting;
+  friend struct detail::apart;
 
   [[noreturn]] void too_short(std::size_t size) const;
   [[noreturn]] void too_many(std::uint64_t count) const;
@@ -132,6 +139,7 @@ class CADRE_API decoder {
   const std::byte* end_;
   std::string_view subject_;  // the type of the outermost value
   unsigned depth_ = 0;
+  detail::part_source* parts_ = nullptr;  // where large ones come from, if not from here
 };
 
 /// The customisation point. To let a type of yours cross, specialise

@@ -142,6 +142,8 @@ class CADRE_API executor {
   /// submit(), of a call that can cross to another process, or of any.
   template <bool Portable, typename Function, typename... Args>
   auto submit_any(submit_options options, Function&& function, Args&&... args);
+  template <bool Portable, typename T, bool TakesToken, typename MakeWork>
+  future<T> submit_work(submit_options options, MakeWork make_work);
 
  private:
   friend struct detail::executor_access;
@@ -156,7 +158,8 @@ class CADRE_API executor {
   virtual shutdown_report do_shutdown(const shutdown_options& options) = 0;
   virtual executor_stats do_stats() const = 0;
   virtual unsigned do_max_workers() const noexcept = 0;
-  /// True if calls run in other processes, and so must be encoded.
+  /// True if calls run in other processes, and so are encoded: before do_enqueue() returns, since
+  /// their arguments may be the caller's own.
   virtual bool do_runs_elsewhere() const noexcept { return false; }
   /// What the executor's workers know it by; null if it has none.
   virtual const void* do_identity() const noexcept { return nullptr; }
@@ -228,34 +231,48 @@ auto executor::submit_any(submit_options options, Function&& function, Args&&...
     if constexpr (detail::is_result<result>) {
       using work = detail::bound_for<Function, Args...>;
       constexpr bool takes_token = detail::takes_stop_token<Function, Args...>;
-      auto make_work = [&] {
+      if constexpr (Portable && (detail::is_lent<Args> || ...)) {
+        if (do_runs_elsewhere()) {
+          using lent =
+              detail::lent_work<result, std::decay_t<Function>, detail::lent_argument<Args>...>;
+          return submit_work<Portable, result, takes_token>(std::move(options), [&] {
+            return lent{std::forward<Function>(function), {std::forward<Args>(args)...}};
+          });
+        }
+      }
+      return submit_work<Portable, result, takes_token>(std::move(options), [&] {
         if constexpr (sizeof...(Args) == 0) {
           return work{std::forward<Function>(function)};
         } else {
           return work{std::forward<Function>(function), {std::forward<Args>(args)...}};
         }
-      };
-      if constexpr (!takes_token) {
-        if (options.name.empty() && !options.stop_token.stop_possible()) {
-          using plain = detail::call<result, work>;
-          using type = std::conditional_t<Portable, detail::portable_call<plain>, plain>;
-          return detail::launch<result>(*this, new type{make_work()}, options);
-        }
-      }
-      using tracked = detail::tracked_call<result, work, takes_token>;
-      using type = std::conditional_t<Portable, detail::portable_call<tracked>, tracked>;
-      auto* call = new type{std::move(options.name), options.stop_token, make_work()};
-      if (options.stop_token.stop_requested()) {  // too late: it is never queued
-        call->cancel();
-        call->release();
-        using ref = detail::ref<detail::state<result>>;
-        return detail::access::make(ref{call, typename ref::adopt{}});
-      }
-      auto f = detail::launch<result>(*this, call, options);
-      call->follow_token();
-      return f;
+      });
     }
   }
+}
+
+template <bool Portable, typename T, bool TakesToken, typename MakeWork>
+future<T> executor::submit_work(submit_options options, MakeWork make_work) {
+  using work = decltype(make_work());
+  if constexpr (!TakesToken) {
+    if (options.name.empty() && !options.stop_token.stop_possible()) {
+      using plain = detail::call<T, work>;
+      using type = std::conditional_t<Portable, detail::portable_call<plain>, plain>;
+      return detail::launch<T>(*this, new type{make_work()}, options);
+    }
+  }
+  using tracked = detail::tracked_call<T, work, TakesToken>;
+  using type = std::conditional_t<Portable, detail::portable_call<tracked>, tracked>;
+  auto* call = new type{std::move(options.name), options.stop_token, make_work()};
+  if (options.stop_token.stop_requested()) {  // too late: it is never queued
+    call->cancel();
+    call->release();
+    using ref = detail::ref<detail::state<T>>;
+    return detail::access::make(ref{call, typename ref::adopt{}});
+  }
+  auto f = detail::launch<T>(*this, call, options);
+  call->follow_token();
+  return f;
 }
 
 }  // namespace cadre

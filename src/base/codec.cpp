@@ -6,6 +6,8 @@
 #include <new>
 #include <string>
 
+#include "base/large_parts.hpp"
+
 namespace cadre {
 namespace {
 
@@ -30,10 +32,16 @@ encoder& encoder::operator=(encoder&& other) noexcept {
   std::swap(size_, other.size_);
   std::swap(capacity_, other.capacity_);
   std::swap(limit_, other.limit_);
+  std::swap(parts_, other.parts_);
   return *this;
 }
 
 encoder::~encoder() { std::free(data_); }
+
+void encoder::truncate(std::size_t size) noexcept {
+  size_ = size;
+  if (parts_ != nullptr) parts_->truncate(size);
+}
 
 void encoder::grow(std::size_t more) {
   if (more > limit_ || size_ > limit_ - more) {
@@ -59,7 +67,8 @@ void encoder::too_deep() const {
 }
 
 void decoder::finish() const {
-  if (next_ != end_) fail(std::to_string(remaining()) + " bytes are left over");
+  const std::size_t left = remaining() + (parts_ != nullptr ? parts_->left() : 0);
+  if (left != 0) fail(std::to_string(left) + " bytes are left over");
 }
 
 void decoder::fail(std::string_view problem) const {

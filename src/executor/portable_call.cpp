@@ -22,4 +22,11 @@ const crossings& installed_crossings() {
   throw std::logic_error{"codec: calls cross only between a pool and its worker processes"};
 }
 
+void throw_lent_call() {
+  throw std::logic_error{
+      "cadre: an executor that runs calls elsewhere must encode each before do_enqueue() returns; "
+      "it "
+      "ran one itself, whose arguments were only lent"};
+}
+
 }  // namespace cadre::detail

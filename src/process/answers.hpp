@@ -3,19 +3,23 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
 
+#include "base/large_buffer.hpp"
+#include "base/large_parts.hpp"
 #include "ipc/channel.hpp"
+#include "ipc/packet_socket.hpp"
 #include "process/frame.hpp"
+#include "process/shared_memory.hpp"
 
 namespace cadre::process {
 
 struct answer {
   answer_header header;
-  std::size_t offset = 0;              // in answers::bytes; unless it is large
-  std::unique_ptr<std::byte[]> large;  // the body of a large one
+  std::size_t offset = 0;      // in answers::bytes; unless it is large
+  detail::large_buffer large;  // a large one, with its parts
+  std::vector<received_memory> memories;
 };
 
 /// A batch of answers. Kept by a thread from one batch to the next, for its memory.
@@ -25,7 +29,13 @@ struct answers {
 
   std::span<const std::byte> body(const answer& a) const noexcept {
     const auto size = static_cast<std::size_t>(a.header.size);
-    return {a.large ? a.large.get() : bytes.data() + a.offset, size};
+    return {a.large ? a.large.data() : bytes.data() + a.offset, size};
+  }
+  /// The large parts of the value.
+  std::span<const std::byte> parts(const answer& a) const noexcept {
+    if (a.header.parts == 0) return {};
+    return {a.large.data() + detail::padded(static_cast<std::size_t>(a.header.size)),
+            static_cast<std::size_t>(a.header.parts)};
   }
   void clear() noexcept {
     list.clear();
@@ -40,16 +50,21 @@ class answer_reader {
 
   /// Appends the answers that have arrived whole, at most `most`. False if the worker sent something
   /// that cannot be: it is not to be read again.
-  bool read(ipc::parent_end& channel, answers& to, std::size_t most);
+  bool read(ipc::parent_end& channel, ipc::packet_socket& packets, answers& to, std::size_t most);
 
  private:
   static constexpr std::size_t largest_small = 4096;
+
+  std::size_t body_size() const noexcept;  // with parts
 
   const std::size_t max_message_;
   answer_header header_{};
   std::size_t have_ = 0;  // bytes of the header, or of the body
   bool in_body_ = false;
-  std::unique_ptr<std::byte[]> large_;
+  bool receive_memories(ipc::packet_socket& packets);
+
+  detail::large_buffer large_;
+  std::vector<received_memory> memories_;
 };
 
 }  // namespace cadre::process

@@ -59,7 +59,7 @@ void process_pool_executor::impl::start_collector() {
 
 void process_pool_executor::impl::collect() {
   ::pthread_setname_np(::pthread_self(), "cadre-collector");
-  poller_.add(control_.fd(), control_token, ipc::poller::trigger::edge);
+  poller_.add(control_->fd(), control_token, ipc::poller::trigger::edge);
   std::array<ipc::poller::ready, 32> found{};
   lock held{mutex_};
   while (!finished_) {
@@ -87,7 +87,7 @@ void process_pool_executor::impl::collect() {
       if (w != workers_.end()) greet(*w->second);
     }
   }
-  poller_.remove(control_.fd());
+  poller_.remove(control_->fd());
   auto starter = std::move(starter_);
   held.unlock();
 }
@@ -108,6 +108,13 @@ bool process_pool_executor::impl::collect_once(lock& held) {
     }
   }
   const auto now = clock::now();
+  for (auto& [token, w] : workers_) {
+    w->forget_memories();
+    if (w->crowded && now >= w->crowded_until) {
+      w->crowded = false;
+      pump();
+    }
+  }
   keep_time(now);
   if (relieve_slow(now)) again = true;
   if (closed_ && outstanding_ == 0) {
@@ -223,7 +230,16 @@ void process_pool_executor::impl::greet(remote_worker& w) {
   }
   if (options_.initializer) {
     encoder body;
-    options_.initializer.encode(body);
+    try {
+      options_.initializer.encode(body);
+    } catch (...) {
+      encoder cause;
+      detail::encode_exception(cause, std::current_exception(), {}, {});
+      deferred_cause_.assign(cause.bytes().begin(), cause.bytes().end());
+      deferred_break_ = "its initializer cannot be encoded";
+      condemn(w);
+      return;
+    }
     w.initialise(header_of(*options_.initializer.descriptor(), frame_kind::initialize),
                  body.bytes());
   } else {
@@ -301,6 +317,7 @@ process_pool_executor::impl::clock::time_point process_pool_executor::impl::next
     const noexcept {
   auto first = detail::never;
   for (const auto& [token, w] : workers_) {
+    if (w->crowded) first = std::min(first, w->crowded_until);
     if (const task* t = w->head()) {
       first = std::min(first, t->deadline);
       if (!w->slow && !w->initialising && w->has_spare()) {

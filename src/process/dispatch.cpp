@@ -3,7 +3,9 @@
 #include <cadre/hooks.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include "process/borrowed.hpp"
@@ -29,6 +31,39 @@ constexpr std::size_t most_in_hand = 200;
 constexpr std::size_t least_in_hand = 2;
 
 constexpr std::size_t most_answers = 64;  // of one worker, in one batch
+
+/// What an answer holds beside its bytes.
+class answer_parts final : public detail::parts_in_memory {
+ public:
+  answer_parts(std::span<const std::byte> bytes, const task& of, answer& a)
+      : parts_in_memory{bytes}, of_{of}, answer_{a}, opened_(a.memories.size()) {}
+
+  std::shared_ptr<const void> attached(std::uint64_t number) override {
+    if (number % 2 == 0) {
+      for (const detail::memory_ptr& memory : of_.memories) {
+        if (memory->number() == number / 2) return memory;
+      }
+      return nullptr;
+    }
+    if (number / 2 >= opened_.size()) return nullptr;
+    detail::memory_ptr& memory = opened_[static_cast<std::size_t>(number / 2)];
+    process::received_memory& received = answer_.memories[static_cast<std::size_t>(number / 2)];
+    if (memory == nullptr) {
+      if (!received.handle) {
+        throw std::system_error{EMFILE, std::system_category(),
+                                "process_pool: the shared memory of a result cannot be received, "
+                                "since this process has no descriptor left; raise ulimit -n"};
+      }
+      memory = detail::shared_memory::open(std::move(received));
+    }
+    return memory;
+  }
+
+ private:
+  const task& of_;
+  answer& answer_;
+  std::vector<detail::memory_ptr> opened_;
+};
 
 std::exception_ptr decode_result_exception(decoder& in) noexcept {
   try {
@@ -72,7 +107,7 @@ void process_pool_executor::impl::pump() {
   while (!queue_.empty()) {
     remote_worker* w = choose_worker(window());
     if (w == nullptr) break;
-    send(*w, queue_.pop());
+    if (!send(*w, queue_.pop())) break;
   }
   if (queue_.empty()) spread();
   start_wanted_ =
@@ -89,7 +124,17 @@ bool process_pool_executor::impl::is_short_of_workers() const noexcept {
   return waiting;
 }
 
-void process_pool_executor::impl::send(remote_worker& w, task& t) {
+/// False if it was not possible, and the call is queued.
+bool process_pool_executor::impl::send(remote_worker& w, task& t) {
+  if (!t.memories.empty() && !w.share_memories(t, control_)) {
+    // What is on its way to it should have arrived by then.
+    constexpr std::chrono::milliseconds a_while{1};
+    w.crowded = true;
+    w.crowded_until = clock::now() + a_while;
+    queue_.push_again(t);
+    wake_collector();
+    return false;
+  }
   w.send(t);
   begin_head(w);
   // Whoever waits for this worker's bell was not told to wait for room, too.
@@ -98,6 +143,7 @@ void process_pool_executor::impl::send(remote_worker& w, task& t) {
     if (w.arm()) break;
     w.send_more();
   }
+  return true;
 }
 
 /// Moves calls from workers that have several in hand to those that have none.
@@ -113,7 +159,7 @@ void process_pool_executor::impl::spread() {
     }
     task* t = busy != nullptr ? busy->revoke_last() : nullptr;
     if (t == nullptr) return;
-    send(*idle, *t);
+    if (!send(*idle, *t)) return;
   }
 }
 
@@ -216,6 +262,8 @@ void process_pool_executor::impl::conclude(const answers& from,
         call.fail(std::move(v.error));
       } else {
         decoder in{from.body(*v.answered)};
+        answer_parts parts{from.parts(*v.answered), *v.of, *v.answered};
+        detail::apart::receive(in, parts);
         if (returned(v)) {
           call.portable()->decode_result(call, in);
         } else {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// What goes through the channel between a pool and one of its workers: a header, and `size` bytes.
+// What goes through the channel between a pool and one of its workers: a header, `size` bytes, and, if
+// there are any, padding and `parts` bytes: the large parts of the value (codec_parts.hpp).
 //
 //   to the worker   learn_module   the description of the next module      no answer
 //                   initialize     a call                                  value or error
 //                   call           a call                                  value, error or skipped
+//                   forget         nothing; `number` says which memory     no answer
 //                   end            a call (the finalizer) or nothing       none: it exits
 //
 // Answers come in the order of the requests. A call that the parent has revoked in the claim table
-// is answered by `skipped`.
+// is answered by `skipped`. Shared memory goes ahead in packets of its own, as many as `memories` says.
 #pragma once
 
 #include <cstddef>
@@ -22,6 +24,7 @@ enum class frame_kind : std::uint32_t {
   learn_module,
   initialize,
   call,
+  forget,
   end,
   value,
   error,
@@ -33,9 +36,11 @@ struct request_header {
   std::uint32_t slot = 0;        // in the claim table
   std::uint64_t number = 0;      // of the call, for this worker
   std::uint64_t size = 0;        // of what follows
+  std::uint64_t parts = 0;       // and of the large parts behind it
   code_address descriptor = {};  // of the call_descriptor
   std::uint64_t type = 0;        // what it must say
   std::uint64_t max_memory = 0;  // bytes that the call may allocate; 0: no limit
+  std::uint64_t memories = 0;    // packets, see shared_memory.hpp
   std::uint64_t name_size = 0;   // of `size`: what comes first is the name of the call
 };
 
@@ -44,6 +49,8 @@ struct answer_header {
   std::uint32_t begun = 0;  // error: the callable was called
   std::uint64_t number = 0;
   std::uint64_t size = 0;      // of what follows: the value, or the exception
+  std::uint64_t parts = 0;     // and of the value's large parts behind it
+  std::uint64_t memories = 0;  // packets, see shared_memory.hpp
   std::uint64_t run_ns = 0;    // with decoding and encoding
   std::uint64_t resident = 0;  // bytes, after the call; 0 if not measured
 };

@@ -38,6 +38,20 @@ std::string next_name() {
   return "process-pool-" + std::to_string(pools.fetch_add(1, std::memory_order_relaxed));
 }
 
+/// The shared memory that a call refers to.
+struct task_memories final : detail::attachments {
+  std::optional<std::uint64_t> attach(std::shared_ptr<const void> what) override {
+    auto memory = std::static_pointer_cast<const detail::shared_memory>(std::move(what));
+    const std::uint64_t number = memory->number();
+    if (std::find(all.begin(), all.end(), memory) == all.end()) {
+      if (all.size() == process::most_memories) return std::nullopt;
+      all.push_back(std::move(memory));
+    }
+    return number * 2;
+  }
+  std::vector<detail::memory_ptr> all;
+};
+
 }  // namespace
 
 process_pool_executor::impl::impl(process_pool_options options)
@@ -71,6 +85,8 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
                                                     const submit_options& options) {
   const detail::portable_call_traits* traits = call.portable();
   const process::borrowed<encoder> frame;
+  task_memories memories;
+  detail::large_parts parts{detail::large_parts::mode::copied, &memories};
   process::request_header header;
   header.descriptor = process::module_table::instance().locate(traits->descriptor);
   header.type = traits->descriptor->type;
@@ -79,16 +95,23 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
   header.name_size = name.size();
   frame->write(&header, sizeof header);
   frame->write(name.data(), name.size());
-  traits->encode(call, *frame);
+  {
+    const detail::parts_beside beside{*frame, parts};
+    traits->encode(call, *frame);
+  }
   header.size = frame->size() - sizeof header;
-  if (header.size > options_.max_message) {
-    throw codec_error{"process_pool: the arguments of the call take " +
-                      std::to_string(header.size) + " bytes, more than the max_message of " +
+  header.parts = parts.size();
+  const std::uint64_t whole = header.size + header.parts;
+  if (whole > options_.max_message) {
+    throw codec_error{"process_pool: the arguments of the call take " + std::to_string(whole) +
+                      " bytes, more than the max_message of " +
                       std::to_string(options_.max_message) +
                       "; it was not sent: raise the limit, or pass less"};
   }
-  process::task* t = process::task::make(call, options, *frame);
+  process::task* t = process::task::make(call, options, *frame, parts);
   t->header().size = header.size;
+  t->header().parts = header.parts;
+  t->memories = std::move(memories.all);
   return t;
 }
 

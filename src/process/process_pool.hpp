@@ -65,7 +65,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   /// A call whose fate is known, to be told without the lock.
   struct verdict {
     process::task* of;
-    const process::answer* answered = nullptr;  // or, if null:
+    process::answer* answered = nullptr;  // or, if null:
     std::exception_ptr error = nullptr;
   };
 
@@ -85,7 +85,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   bool is_short_of_workers() const noexcept;
   process::remote_worker* choose_worker(std::size_t most) noexcept;
   std::size_t window() const noexcept;
-  void send(process::remote_worker& w, process::task& t);
+  bool send(process::remote_worker& w, process::task& t);
   void spread();
   void begin_head(process::remote_worker& w) noexcept;
   bool drain(process::remote_worker& w, lock& held);
@@ -102,7 +102,7 @@ class process_pool_executor::impl final : public detail::call_owner,
 
   // collector.cpp: the thread
   void start_collector();
-  void wake_collector() noexcept { control_.ring(); }
+  void wake_collector() noexcept { control_->ring(); }
   void collect();
   bool collect_once(lock& held);
   bool arm_all() noexcept;
@@ -128,7 +128,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   const unsigned generation_ = detail::fork_generation();
   process_pool_options options_;
   std::unique_ptr<detail::room> room_;
-  ipc::event control_;
+  // Wakes the collector. Shared memory that outlives the pool may ring it.
+  const std::shared_ptr<ipc::event> control_ = std::make_shared<ipc::event>();
   ipc::poller poller_;
 
   mutable sync::mutex mutex_;  // guards what follows

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "process/module_table.hpp"
@@ -16,6 +17,12 @@ namespace {
 // max_message is about values; what a call throws may take so much more.
 constexpr std::size_t exception_allowance = std::size_t{1} << 20;
 
+// And the padding of large parts.
+constexpr std::size_t most_of_answer(std::size_t max_message) {
+  return max_message + max_message / (detail::least_part / detail::part_alignment) +
+         exception_allowance;
+}
+
 }  // namespace
 
 remote_worker::remote_worker(unsigned i, std::uint64_t t, std::size_t max_message)
@@ -25,7 +32,7 @@ remote_worker::remote_worker(unsigned i, std::uint64_t t, std::size_t max_messag
       shared_{region::create(shared_page_size, region::access::both)},
       page_{&shared_page::make_in(shared_.memory)},
       hello_{ipc::packet_socket::pair()},
-      reader_{max_message + exception_allowance} {}
+      reader_{most_of_answer(max_message)} {}
 
 std::array<int, 4> remote_worker::descriptors() const noexcept {
   return {mine_.handle.get(), shared_.handle.get(), bell_.fd(), hello_.second.fd()};
@@ -74,6 +81,35 @@ void remote_worker::initialise(request_header header, std::span<const std::byte>
   send_control(header, body);
 }
 
+bool remote_worker::share_memories(const task& t, const std::shared_ptr<ipc::event>& gone) {
+  using outcome = ipc::packet_socket::outcome;
+  for (const detail::memory_ptr& memory : t.memories) {
+    if (memories_.contains(memory->number())) continue;
+    memory->tell_when_gone(gone);
+    outcome sent = outcome::would_block;
+    try {
+      sent = memory->send(hello_.first, memory->number(), ipc::packet_socket::mode::dont_wait);
+    } catch (const std::system_error&) {
+      // Too many descriptors are on their way in all; some will arrive.
+    }
+    if (sent == outcome::would_block) return false;
+    memories_.emplace(memory->number(), memory);
+    ++packets_;
+  }
+  return true;
+}
+
+void remote_worker::forget_memories() {
+  for (auto m = memories_.begin(); m != memories_.end();) {
+    if (m->second.expired()) {
+      send_control({.kind = frame_kind::forget, .number = m->first}, {});
+      m = memories_.erase(m);
+    } else {
+      ++m;
+    }
+  }
+}
+
 void remote_worker::send(task& t) {
   learn_modules();
   t.worker = this;
@@ -84,9 +120,11 @@ void remote_worker::send(task& t) {
   t.stop_steps = 0;
   request_header& header = t.header();
   header.number = t.number;
+  header.memories = std::exchange(packets_, 0);
   header.slot = static_cast<std::uint32_t>(t.number % ipc::claim_table::slot_count);
   page_->claims.post(header.slot, t.number);
   sending_ = &t;
+  piece_ = 0;
   sent_ = 0;
   send_more();
 }
@@ -94,9 +132,8 @@ void remote_worker::send(task& t) {
 bool remote_worker::send_more() {
   if (!channel_ || faulty) return false;
   // Nothing may come between the parts of a frame.
-  bool any = sending_ != nullptr && sent_ != 0 && send_task();
-  const bool between = sending_ == nullptr || sent_ == 0;
-  if (between && !control_.empty()) {
+  bool any = is_within_task() && send_task();
+  if (!is_within_task() && !control_.empty()) {
     const std::size_t wrote = channel_->write_some(std::span{control_}.subspan(control_sent_));
     any = any || wrote != 0;
     control_sent_ += wrote;
@@ -105,22 +142,28 @@ bool remote_worker::send_more() {
       control_sent_ = 0;
     }
   }
-  if (control_.empty() && sending_ != nullptr && sent_ == 0) any = send_task() || any;
+  if (control_.empty() && sending_ != nullptr && !is_within_task()) any = send_task() || any;
   channel_->publish();
   return any;
 }
 
 /// Sends as much of sending_ as there is room for. False if there was none.
 bool remote_worker::send_task() {
-  const auto frame = sending_->frame();
-  const std::size_t before = sent_;
-  for (std::size_t wrote = 1; wrote != 0 && sent_ != frame.size(); sent_ += wrote) {
-    const std::size_t piece = std::min(frame.size() - sent_, publish_every);
-    wrote = channel_->write_some(frame.subspan(sent_, piece));
+  bool any = false;
+  while (piece_ != sending_->pieces()) {
+    const auto rest = sending_->piece(piece_).subspan(sent_);
+    const std::size_t wrote =
+        channel_->write_some(rest.first(std::min(rest.size(), publish_every)));
+    if (wrote == 0 && !rest.empty()) return any;
     channel_->publish();
+    any = true;
+    sent_ += wrote;
+    if (wrote == rest.size()) {
+      ++piece_;
+      sent_ = 0;
+    }
   }
-  const bool any = sent_ != before;
-  if (sent_ == frame.size()) sending_ = nullptr;
+  sending_ = nullptr;
   return any;
 }
 

@@ -16,6 +16,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -36,9 +38,9 @@ class remote_worker {
   enum class condition { starting, ready, ending };
 
   // Of long messages, so that the other side copies while this one does.
-  static constexpr std::size_t publish_every = std::size_t{64} << 10;
+  static constexpr std::size_t publish_every = std::size_t{32} << 10;
   // Larger rings take longer messages in one go.
-  static constexpr std::size_t ring_capacity = std::size_t{1} << 20;
+  static constexpr std::size_t ring_capacity = std::size_t{1} << 18;
 
   /// `index`: its place in the pool. Throws std::system_error.
   remote_worker(unsigned index, std::uint64_t token, std::size_t max_message);
@@ -63,9 +65,14 @@ class remote_worker {
 
   std::size_t in_flight() const noexcept { return static_cast<std::size_t>(next_ - first_); }
   bool may_send() const noexcept {
-    return now == condition::ready && !faulty && sending_ == nullptr && control_.empty() &&
-           in_flight() < ipc::claim_table::slot_count;
+    return now == condition::ready && !faulty && !crowded && sending_ == nullptr &&
+           control_.empty() && in_flight() < ipc::claim_table::slot_count;
   }
+  /// Tells the worker of the shared memory that `t` refers to; `gone` is rung when some of it goes.
+  /// False if that is not possible now.
+  bool share_memories(const task& t, const std::shared_ptr<ipc::event>& gone);
+  /// Tells the worker to let go of memory that this process has no more use for.
+  void forget_memories();
   /// Sends `t`, or as much of it as there is room for; send_more() does the rest.
   void send(task& t);
   /// False if there was no room, or nothing to send.
@@ -112,10 +119,14 @@ class remote_worker {
   bool poisoned() const noexcept { return channel_ && channel_->poisoned(); }
   bool readable() noexcept { return channel_ && channel_->readable() != 0; }
   /// By the thread that has set `reading`; without the lock.
-  bool read(answers& to, std::size_t most) { return reader_.read(*channel_, to, most); }
+  bool read(answers& to, std::size_t most) {
+    return reader_.read(*channel_, hello_.first, to, most);
+  }
 
   bool faulty = false;  // it broke the protocol: never to be read again
   bool armed = false;
+  bool crowded = false;  // no more memory can be shared with it, until:
+  std::chrono::steady_clock::time_point crowded_until{};
 
   // --- for the pool's decisions ---
 
@@ -130,6 +141,9 @@ class remote_worker {
   task*& entry(std::uint64_t number) noexcept { return entries_[number % entries_.size()]; }
   std::uint64_t reserve_number(task* t) noexcept;
   bool send_task();
+  bool is_within_task() const noexcept {
+    return sending_ != nullptr && (sent_ != 0 || piece_ != 0);
+  }
   void learn_modules();
 
   ipc::created_region mine_;
@@ -148,8 +162,11 @@ class remote_worker {
   std::vector<std::byte> control_;  // to be sent before any call
   std::size_t control_sent_ = 0;
   task* sending_ = nullptr;
-  std::size_t sent_ = 0;
+  std::size_t piece_ = 0;      // of sending_, that is being sent
+  std::size_t sent_ = 0;       // bytes of it
   std::uint32_t modules_ = 0;  // that the worker has learnt
+  std::map<std::uint64_t, std::weak_ptr<const detail::shared_memory>> memories_;  // that it knows
+  std::uint64_t packets_ = 0;  // sent since the last call
 };
 
 }  // namespace cadre::process

@@ -19,8 +19,11 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
+#include "base/large_parts.hpp"
 #include "process/frame.hpp"
+#include "process/shared_memory.hpp"
 
 namespace cadre::process {
 
@@ -31,13 +34,14 @@ enum class stop_reason : std::uint8_t { none, timeout, request };
 
 class task {
  public:
-  /// Takes over a reference to `call`. `frame`: a request_header and the encoded call; a large one is
-  /// moved from.
-  static task* make(detail::state_base& call, const submit_options& options, encoder& frame) {
-    const bool large = frame.size() > largest_inline;
+  /// Takes over a reference to `call`. `frame`: a request_header and the encoded call, with `parts`
+  /// behind it; large ones are moved from.
+  static task* make(detail::state_base& call, const submit_options& options, encoder& frame,
+                    detail::large_parts& parts) {
+    const bool large = frame.size() > largest_inline || !parts.empty();
     const std::size_t size = sizeof(task) + (large ? 0 : frame.size());
     void* memory = detail::allocate_block(size);
-    return ::new (memory) task{call, options, frame, size, large};
+    return ::new (memory) task{call, options, frame, parts, size, large};
   }
   void destroy() noexcept {
     const std::size_t size = block_size_;
@@ -47,13 +51,20 @@ class task {
 
   detail::state_base& call() const noexcept { return *call_; }
   request_header& header() noexcept { return *reinterpret_cast<request_header*>(data()); }
-  std::span<const std::byte> frame() noexcept { return {data(), frame_size_}; }
+
+  /// What is to be sent, one piece after the other: the frame, and what is behind it.
+  std::size_t pieces() const noexcept { return large_ ? large_->pieces.size() : 1; }
+  std::span<const std::byte> piece(std::size_t index) noexcept {
+    return large_ ? large_->pieces[index] : std::span<const std::byte>{data(), frame_size_};
+  }
 
   // The task_queue's.
   task* next = nullptr;
   task* previous = nullptr;
   const int priority;
   bool queued = false;
+
+  std::vector<detail::memory_ptr> memories;  // that it refers to
 
   // While it is sent.
   remote_worker* worker = nullptr;
@@ -71,11 +82,25 @@ class task {
   const std::chrono::steady_clock::time_point submitted = std::chrono::steady_clock::now();
 
  private:
-  // Up to here a frame lies behind its task; a larger one keeps the buffer it was encoded in.
+  // Up to here a frame lies behind its task; a larger one stays where it was encoded.
   static constexpr std::size_t largest_inline = 4096;
 
-  task(detail::state_base& call, const submit_options& options, encoder& frame, std::size_t block,
-       bool large)
+  /// A large frame, in the memory in which it was encoded.
+  struct large_frame {
+    large_frame(encoder&& f, detail::large_parts&& p) : frame{std::move(f)}, parts{std::move(p)} {
+      pieces.push_back(frame.bytes());
+      if (parts.empty()) return;
+      pieces.push_back(detail::large_parts::padding(frame.size() - sizeof(request_header)));
+      parts.for_each_piece([this](std::span<const std::byte> piece) { pieces.push_back(piece); });
+    }
+
+    encoder frame;
+    detail::large_parts parts;
+    std::vector<std::span<const std::byte>> pieces;
+  };
+
+  task(detail::state_base& call, const submit_options& options, encoder& frame,
+       detail::large_parts& parts, std::size_t block, bool large)
       : priority{options.priority},
         timeout{options.timeout},
         grace{options.grace},
@@ -84,7 +109,7 @@ class task {
         block_size_{block},
         frame_size_{frame.size()} {
     if (large) {
-      large_.emplace(std::exchange(frame, encoder{}));
+      large_.emplace(std::exchange(frame, encoder{}), std::move(parts));
     } else {
       std::memcpy(data(), frame.bytes().data(), frame.size());
     }
@@ -93,13 +118,13 @@ class task {
 
   std::byte* data() noexcept {
     if (!large_) return reinterpret_cast<std::byte*>(this + 1);
-    return const_cast<std::byte*>(large_->bytes().data());
+    return const_cast<std::byte*>(large_->frame.bytes().data());
   }
 
   detail::state_base* const call_;
   const std::size_t block_size_;
   const std::size_t frame_size_;
-  std::optional<encoder> large_;
+  std::optional<large_frame> large_;
 };
 
 /// Tasks by priority; those of equal priority in the order of their arrival.

@@ -10,6 +10,7 @@
 #include <array>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,6 +20,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/large_buffer.hpp"
+#include "base/large_parts.hpp"
 #include "executor/worker_identity.hpp"
 #include "ipc/channel.hpp"
 #include "ipc/packet_socket.hpp"
@@ -28,6 +31,7 @@
 #include "process/frame.hpp"
 #include "process/module_table.hpp"
 #include "process/remote_worker.hpp"
+#include "process/shared_memory.hpp"
 #include "process/shared_page.hpp"
 #include "process/throw_trace.hpp"
 #include "sync/mutex.hpp"
@@ -117,10 +121,113 @@ class stop_watch {
   std::uint64_t number_ = 0;                   // guarded by mutex_; 0: none
 };
 
+/// The shared memory that this process was told of, and that an answer refers to.
+class memory_table final : public detail::attachments {
+ public:
+  explicit memory_table(ipc::packet_socket packets) : packets_{std::move(packets)} {}
+
+  /// From the parent.
+  void receive(std::uint64_t count) {
+    for (; count != 0; --count) {
+      received_memory memory;
+      auto packet = packets_.receive(std::as_writable_bytes(std::span{&memory.what, 1}));
+      if (packet.result != ipc::packet_socket::outcome::done || packet.descriptor_count != 1) {
+        throw std::runtime_error{"worker: the channel is damaged"};
+      }
+      memory.handle = std::move(packet.descriptors[0]);
+      received_.emplace(memory.what.number, std::move(memory));
+    }
+  }
+  void forget(std::uint64_t number) {
+    received_.erase(number);
+    open_.erase(number);
+  }
+
+  void end_call() { arguments_.clear(); }
+  std::shared_ptr<const void> argument(std::uint64_t number) {
+    const auto received = received_.extract(number / 2);  // mapped late: it may fail
+    if (!received.empty()) {
+      open_.emplace(number / 2, detail::shared_memory::open(std::move(received.mapped())));
+    }
+    const auto found = open_.find(number / 2);
+    if (found == open_.end()) return nullptr;
+    arguments_.push_back(found->second);
+    return found->second;
+  }
+
+  std::optional<std::uint64_t> attach(std::shared_ptr<const void> what) override {
+    auto memory = std::static_pointer_cast<const detail::shared_memory>(std::move(what));
+    if (std::find(arguments_.begin(), arguments_.end(), memory) != arguments_.end()) {
+      return memory->parents_number() * 2;
+    }
+    const auto known = std::find(results_.begin(), results_.end(), memory);
+    const auto index = static_cast<std::uint64_t>(known - results_.begin());
+    if (known == results_.end()) {
+      if (results_.size() == most_memories) return std::nullopt;
+      results_.push_back(std::move(memory));
+    }
+    return index * 2 + 1;
+  }
+  void drop_results() { results_.clear(); }
+  std::size_t result_count() const noexcept { return results_.size(); }
+  void send_results() {
+    for (const detail::memory_ptr& memory : results_) {
+      memory->send(packets_, 0, ipc::packet_socket::mode::wait);
+    }
+    results_.clear();
+  }
+
+ private:
+  ipc::packet_socket packets_;
+  std::map<std::uint64_t, received_memory> received_;
+  std::map<std::uint64_t, detail::memory_ptr> open_;
+  std::vector<detail::memory_ptr> arguments_;  // of the call that runs
+  std::vector<detail::memory_ptr> results_;    // new to the parent
+};
+
+/// The large parts of a call, as they arrive.
+class arriving_parts final : public detail::part_source {
+ public:
+  using read_function = std::function<void(void* to, std::size_t size)>;
+
+  arriving_parts(read_function read, memory_table& memories)
+      : read_{std::move(read)}, memories_{memories} {}
+
+  void begin(std::size_t size) noexcept { left_ = size; }
+
+  std::span<const std::byte> next(std::size_t most, std::size_t unit) override {
+    const std::size_t size = std::min({most, left_, sizeof piece_}) / unit * unit;
+    read_(piece_, size);
+    left_ -= size;
+    return {piece_, size};
+  }
+  void end_part(std::size_t size) override { skip(detail::padded(size) - size); }
+  std::size_t left() const noexcept override { return left_; }
+  std::shared_ptr<const void> attached(std::uint64_t number) override {
+    return memories_.argument(number);
+  }
+
+  /// Those that nobody wanted.
+  void skip(std::size_t size) {
+    for (const std::size_t end = left_ - std::min(size, left_); left_ != end;) next(left_ - end, 1);
+  }
+
+ private:
+  const read_function read_;
+  memory_table& memories_;
+  std::size_t left_ = 0;
+  alignas(detail::part_alignment) std::byte piece_[std::size_t{16} << 10];
+};
+
 class server {
  public:
-  server(ipc::worker_end& channel, shared_page& page, const worker_argument& settings)
-      : channel_{channel}, page_{page}, settings_{settings}, stops_{page} {
+  server(ipc::worker_end& channel, shared_page& page, ipc::packet_socket packets,
+         const worker_argument& settings)
+      : channel_{channel},
+        page_{page},
+        settings_{settings},
+        stops_{page},
+        memories_{std::move(packets)} {
     decode_functions_with(modules_);
     detail::set_worker_identity({settings_.index, settings_.pool});
   }
@@ -135,21 +242,28 @@ class server {
       // fault.process_pool_fault.a_call_that_kills_its_worker_costs_itself_only.
       const bool mine =
           request.kind != frame_kind::call || page_.claims.take(request.slot, request.number);
-      const auto body = read_body(static_cast<std::size_t>(request.size));
+      memories_.receive(request.memories);
+      const auto body = read_body(request);
       switch (request.kind) {
         case frame_kind::learn_module:
           learn(request, body);
+          break;
+        case frame_kind::forget:
+          memories_.forget(request.number);
           break;
         case frame_kind::end:
           if (request.descriptor != code_address{}) run_finalizer(request, body);
           return EXIT_SUCCESS;
         default:
           if (!mine) {
-            reply({.kind = frame_kind::skipped}, request, {});
+            clear_out();
+            reply({.kind = frame_kind::skipped}, request);
           } else if (!serve(request, body) && request.kind == frame_kind::initialize) {
             return EXIT_FAILURE;  // before the calls that were sent behind it
           }
       }
+      arriving_.skip(arriving_.left());
+      memories_.end_call();
     }
   }
 
@@ -165,13 +279,24 @@ class server {
     return true;
   }
 
-  std::span<const std::byte> read_body(std::size_t size) {
-    if (size > capacity_) {
-      body_.reset(new std::byte[size]);
-      capacity_ = size;
+  void read_or_throw(void* to, std::size_t size) {
+    if (!read(to, size)) throw std::runtime_error{"worker: the channel is damaged"};
+  }
+
+  std::span<const std::byte> read_body(const request_header& request) {
+    const auto size = static_cast<std::size_t>(request.size);
+    if (size > large_body_.capacity() && size > small_body_.size()) {
+      large_body_ = {};
+      large_body_ = detail::large_buffer{size};
     }
-    if (!read(body_.get(), size)) throw std::runtime_error{"worker: the channel is damaged"};
-    return {body_.get(), size};
+    std::byte* const body = size > small_body_.size() ? large_body_.data() : small_body_.data();
+    read_or_throw(body, size);
+    arriving_.begin(static_cast<std::size_t>(request.parts));
+    if (request.parts != 0) {
+      std::array<std::byte, detail::part_alignment> padding;
+      read_or_throw(padding.data(), detail::padded(size) - size);
+    }
+    return {body, size};
   }
 
   void write(std::span<const std::byte> bytes) {
@@ -189,12 +314,18 @@ class server {
     }
   }
 
-  void reply(answer_header answer, const request_header& to, std::span<const std::byte> body) {
+  /// With what stands in out_.
+  void reply(answer_header answer, const request_header& to) {
     answer.number = to.number;
-    answer.size = body.size();
+    answer.size = out_.size();
+    answer.parts = parts_.size();
+    answer.memories = memories_.result_count();
+    memories_.send_results();
     if (settings_.measures_resident) answer.resident = memory_use::now().resident;
     write({reinterpret_cast<const std::byte*>(&answer), sizeof answer});
-    write(body);
+    write(out_.bytes());
+    if (!parts_.empty()) write(detail::large_parts::padding(out_.size()));
+    parts_.for_each_piece([this](std::span<const std::byte> piece) { write(piece); });
     channel_.publish();
   }
 
@@ -220,12 +351,16 @@ class server {
     return *found;
   }
 
+  void clear_out() {
+    out_.clear();
+    parts_.clear();
+    memories_.drop_results();
+  }
+
   /// False if it threw.
   bool serve(const request_header& request, std::span<const std::byte> body) {
-    const auto begin = clock::now();
-    out_.clear();
-    answer_header answer{.kind = frame_kind::value};
-    bool begun = false;
+    clear_out();
+    serving_ = {.request = &request, .begin = clock::now()};
     bool watched = false;
     const std::size_t name_size = std::min<std::size_t>(request.name_size, body.size());
     const std::string_view name{reinterpret_cast<const char*>(body.data()), name_size};
@@ -237,24 +372,45 @@ class server {
       watched = what.takes_token;
       if (watched) token = stops_.begin(request.number);
       decoder in{body.subspan(name_size)};
-      what.run(in, out_, token, begun);
-      if (out_.size() > settings_.max_message) refuse_result();
+      detail::apart::receive(in, arriving_);
+      const detail::parts_beside beside{out_, parts_};
+      what.run(in, out_, token, serving_.begun);
+      if (!serving_.replied) refuse_too_large();
     };
-    if (const std::exception_ptr thrown = detail::run_traced(work, trace)) {
-      out_.clear();
-      answer.kind = frame_kind::error;
+    const std::exception_ptr thrown = detail::run_traced(work, trace);
+    if (watched) stops_.end();
+    if (serving_.replied) {
+      if (thrown) std::rethrow_exception(thrown);  // the channel is damaged
+      return true;
+    }
+    if (thrown) {
+      clear_out();
       detail::encode_exception(out_, thrown, name, trace.frames());
     }
-    if (watched) stops_.end();
-    answer.begun = begun ? 1 : 0;
-    answer.run_ns =
-        static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - begin}.count());
-    reply(answer, request, out_.bytes());
-    return answer.kind == frame_kind::value;
+    send_answer(thrown ? frame_kind::error : frame_kind::value);
+    return !thrown;
   }
 
-  [[noreturn]] void refuse_result() const {
-    throw codec_error{"process_pool: the result of the call takes " + std::to_string(out_.size()) +
+  /// While the result of the call is still there.
+  void deliver() {
+    refuse_too_large();
+    serving_.replied = true;
+    send_answer(frame_kind::value);
+  }
+
+  void send_answer(frame_kind kind) {
+    answer_header answer{.kind = kind, .begun = serving_.begun ? 1U : 0U};
+    answer.run_ns =
+        static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - serving_.begin}.count());
+    // What is left of the arguments comes before the parent can take an answer out of the way.
+    arriving_.skip(arriving_.left());
+    reply(answer, *serving_.request);
+  }
+
+  void refuse_too_large() const {
+    const std::size_t size = out_.size() + parts_.size();
+    if (size <= settings_.max_message) return;
+    throw codec_error{"process_pool: the result of the call takes " + std::to_string(size) +
                       " bytes, more than the max_message of " +
                       std::to_string(settings_.max_message) +
                       "; the call did run: raise the limit, or return less"};
@@ -263,6 +419,7 @@ class server {
   void run_finalizer(const request_header& request, std::span<const std::byte> body) {
     try {
       decoder in{body};
+      clear_out();
       bool begun = false;
       find(request).run(in, out_, {}, begun);
     } catch (const std::exception& e) {
@@ -276,8 +433,18 @@ class server {
   module_resolver modules_;
   stop_watch stops_;
   encoder out_;
-  std::unique_ptr<std::byte[]> body_;
-  std::size_t capacity_ = 0;
+  memory_table memories_;
+  detail::large_parts parts_{[this] { deliver(); }, &memories_};
+  arriving_parts arriving_{[this](void* to, std::size_t size) { read_or_throw(to, size); },
+                           memories_};
+  std::array<std::byte, 4096> small_body_;
+  detail::large_buffer large_body_;
+  struct {
+    const request_header* request = nullptr;
+    clock::time_point begin = {};
+    bool begun = false;    // the callable was called
+    bool replied = false;  // before its result was destroyed
+  } serving_;
   const detail::call_descriptor* last_ = nullptr;
   code_address last_address_;
 };
@@ -294,16 +461,14 @@ int worker_main(std::span<const std::byte> argument, std::span<const int> fds) {
   auto mine = ipc::region::create(size, ipc::region::access::mine);
   ipc::worker_end channel{ipc::own_half_of(mine.memory), ipc::peer_half_of(parents),
                           ipc::event{ipc::descriptor{fds[2]}}};
-  {
-    ipc::packet_socket hello{ipc::descriptor{fds[3]}};
-    const std::byte one{1};
-    hello.send({&one, 1}, std::array{mine.handle.get()});
-    mine.handle.reset();
-  }
+  ipc::packet_socket packets{ipc::descriptor{fds[3]}};
+  const std::byte one{1};
+  packets.send({&one, 1}, std::array{mine.handle.get()});
+  mine.handle.reset();
   // Never deleted: a detached thread may use it while the process ends. And made anew: this process may
   // be forked from a worker.
   static server* serving = nullptr;
-  serving = new server{channel, shared_page::find_in(shared), settings};
+  serving = new server{channel, shared_page::find_in(shared), std::move(packets), settings};
   return serving->run();
 }
 

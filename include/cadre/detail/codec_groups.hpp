@@ -3,6 +3,7 @@
 // containers. Included by codec.hpp.
 #pragma once
 
+#include <cadre/detail/codec_parts.hpp>
 #include <cadre/detail/codec_values.hpp>
 
 #include <array>
@@ -157,6 +158,11 @@ struct builtin_codec<T, kind::container> {
   static constexpr std::size_t min_size = sizeof(std::uint64_t);
 
   static void encode(encoder& out, const T& value) {
+    if constexpr (goes_apart) {
+      if (apart::put(out, value.size(), std::ranges::data(value), sizeof(element) * value.size())) {
+        return;
+      }
+    }
     out.write(std::uint64_t{value.size()});
     if constexpr (std::ranges::contiguous_range<const T> && is_bulk<element>()) {
       out.write(std::ranges::data(value), sizeof(element) * value.size());
@@ -170,6 +176,11 @@ struct builtin_codec<T, kind::container> {
   }
 
   static T decode(decoder& in) {
+    if constexpr (goes_apart) {
+      const auto count = in.read<std::uint64_t>();
+      if ((count & apart_bit) != 0) return decode_apart(in, count & ~apart_bit);
+      return decode_bulk(in.take(apart::checked(in, count, sizeof(element)) * sizeof(element)));
+    }
     const std::size_t count = in.read_count(counts_empty ? 1 : detail::min_size<element>());
     if constexpr (std::ranges::contiguous_range<const T> && is_bulk<element>()) {
       return decode_bulk(in.take(count * sizeof(element)));
@@ -191,6 +202,34 @@ struct builtin_codec<T, kind::container> {
  private:
   // Elements that may take no bytes get one each, so that no count exceeds the bytes that are left.
   static constexpr bool counts_empty = detail::min_size<element>() == 0;
+
+  /// As a large part, if it is one: what can be filled piece by piece.
+  static constexpr bool goes_apart = [] {
+    if constexpr (std::ranges::contiguous_range<const T> && is_bulk<element>()) {
+      return sizeof(element) <= largest_part_element && alignof(element) <= part_alignment &&
+             requires(T& t, const element* e) {
+               t.reserve(std::size_t{});
+               t.insert(t.end(), e, e);
+             };
+    }
+    return false;
+  }();
+
+  static T decode_apart(decoder& in, std::uint64_t count) {
+    part_source& from = apart::source(in, count, sizeof(element));
+    const std::size_t size = static_cast<std::size_t>(count) * sizeof(element);
+    T result;
+    result.reserve(static_cast<std::size_t>(count));
+    advise_huge_pages(std::ranges::data(result), size);
+    for (std::size_t left = size; left != 0;) {
+      const auto piece = from.next(left, sizeof(element));
+      const auto* first = reinterpret_cast<const element*>(piece.data());
+      result.insert(result.end(), first, first + piece.size() / sizeof(element));
+      left -= piece.size();
+    }
+    from.end_part(size);
+    return result;
+  }
 
   static T decode_bulk(std::span<const std::byte> bytes) {
     const std::size_t count = bytes.size() / sizeof(element);

@@ -6,6 +6,7 @@
 // checked; parts, the types that must be encodable as well.
 #pragma once
 
+#include <cadre/detail/codec_parts.hpp>
 #include <cadre/detail/codec_rules.hpp>
 
 #include <array>
@@ -45,9 +46,19 @@ class nesting {
   Stream& stream_;
 };
 
+/// What its codec encodes may be made for that alone: by a codec of the user's, or a serialize().
+template <typename T>
+inline constexpr bool encodes_copies =
+    has_own_codec<T> || kind_of<T> == kind::serialized || kind_of<T> == kind::saved;
+
 template <typename T>
 void put(encoder& out, const T& value) {
-  codec<T>::encode(out, value);
+  if constexpr (encodes_copies<T>) {
+    const apart::passing within{out};
+    codec<T>::encode(out, value);
+  } else {
+    codec<T>::encode(out, value);
+  }
 }
 template <typename T>
 std::remove_const_t<T> take(decoder& in) {

@@ -57,6 +57,9 @@ struct portable_call_traits {
   void (*decode_result)(state_base& call, decoder& in) noexcept;
 };
 
+/// For a call that was to be encoded, and is run.
+[[noreturn]] CADRE_API void throw_lent_call();
+
 // --- callables ---
 
 /// For callable_codec.
@@ -85,6 +88,43 @@ void encode_work(encoder& out, const bound<Function, Args...>& work) {
   encode_callable(out, work.function);
   if constexpr (sizeof...(Args) != 0) encode(out, work.args);
 }
+
+/// A call in the making, for an executor that encodes it before submit() returns: arguments that the
+/// caller keeps are not copied first.
+template <typename T, typename Function, typename... Args>
+struct lent_work {
+  [[no_unique_address]] Function function;
+  std::tuple<Args...> args;  // values and references
+
+  T operator()() const { throw_lent_call(); }
+  T operator()(const std::stop_token&) const { throw_lent_call(); }
+};
+
+/// Lvalues whose copy is more than a few bytes.
+template <typename Arg>
+inline constexpr bool is_lent = std::is_lvalue_reference_v<Arg> &&
+                                std::is_same_v<std::remove_cvref_t<Arg>, std::decay_t<Arg>> &&
+                                !std::is_trivially_copyable_v<std::remove_cvref_t<Arg>>;
+template <typename Arg>
+using lent_argument =
+    std::conditional_t<is_lent<Arg>, const std::remove_cvref_t<Arg>&, std::decay_t<Arg>>;
+
+template <typename T, typename Function, typename... Args>
+void encode_work(encoder& out, const lent_work<T, Function, Args...>& work) {
+  encode_callable(out, work.function);
+  const nesting level{out, type_name<std::tuple<std::remove_cvref_t<Args>...>>()};
+  std::apply([&](const auto&... args) { (put(out, args), ...); }, work.args);
+}
+
+/// What runs in the worker.
+template <typename Work>
+struct remote_work_of {
+  using type = Work;
+};
+template <typename T, typename Function, typename... Args>
+struct remote_work_of<lent_work<T, Function, Args...>> {
+  using type = bound<Function, std::remove_cvref_t<Args>...>;
+};
 
 template <typename Work>
 struct work_decoder;
@@ -124,7 +164,9 @@ struct remote_side {
     if constexpr (std::is_void_v<T>) {
       call();
     } else {
-      encode<T>(out, static_cast<T>(call()));
+      const T result = static_cast<T>(call());
+      encode<T>(out, result);
+      apart::deliver(out);
     }
   }
 
@@ -144,7 +186,7 @@ class portable_call final : public Call {
 
  private:
   using value = typename Call::result_type;
-  using work = typename Call::function_type;
+  using work = typename remote_work_of<typename Call::function_type>::type;
 
   ~portable_call() override = default;
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// Large parts: the elements of a vector or a string of 64 KiB and more go beside the bytes of an
+// encoder rather than into them, if it is told so, and come back as pieces. So they are copied once
+// on each side, straight from the value to where they travel and from there into the value.
+//
+//   in the stream     the count, with apart_bit
+//   beside it         the elements, padded to part_alignment
+//
+// Only of values of which any bytes are one. Included by codec.hpp.
+#pragma once
+
+#include <cadre/config.hpp>
+#include <cadre/encoder.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
+namespace cadre::detail {
+
+/// Smaller ones would cost more beside the stream than in it.
+inline constexpr std::size_t least_part = std::size_t{64} << 10;
+/// Elements up to this size: some fit into any piece.
+inline constexpr std::size_t largest_part_element = 4096;
+inline constexpr std::size_t part_alignment = 64;
+inline constexpr std::uint64_t apart_bit = std::uint64_t{1} << 63;
+
+constexpr std::size_t padded(std::size_t size) noexcept {
+  return (size + part_alignment - 1) & ~(part_alignment - 1);
+}
+
+/// The large parts of one value, in the order in which they are to be read.
+class part_source {
+ public:
+  /// The next bytes of a part: a multiple of `unit`, which divides `most`; at most `most`, at least
+  /// one unit; aligned to part_alignment or as the part is. Valid until the next call. Throws what
+  /// it takes to get them.
+  virtual std::span<const std::byte> next(std::size_t most, std::size_t unit) = 0;
+  /// After the last piece of a part.
+  virtual void end_part(std::size_t size) = 0;
+  /// Of all parts, with their padding.
+  virtual std::size_t left() const noexcept = 0;
+
+  /// What attachments::attach() gave this number; null if it is none.
+  virtual std::shared_ptr<const void> attached(std::uint64_t number) = 0;
+
+ protected:
+  ~part_source() = default;
+};
+
+/// What crosses otherwise than as bytes, and is only named there.
+class attachments {
+ public:
+  /// The number by which the other side will know it; none if there are too many.
+  virtual std::optional<std::uint64_t> attach(std::shared_ptr<const void> what) = 0;
+
+ protected:
+  ~attachments() = default;
+};
+
+struct CADRE_API apart {
+  static void send(encoder& out, large_parts* to) noexcept { out.parts_ = to; }
+  static void receive(decoder& in, part_source& from) noexcept { in.parts_ = &from; }
+
+  /// False if it has to go into the stream.
+  static bool put(encoder& out, std::uint64_t count, const void* data, std::size_t size) {
+    return size >= least_part && out.parts_ != nullptr && put_part(out, count, data, size);
+  }
+
+  /// To be called after the encoding of a value that is about to be destroyed.
+  static void deliver(encoder& out) {
+    if (out.parts_ != nullptr) deliver_parts(out);
+  }
+
+  /// The source of a part of `size` bytes. Throws codec_error if there is none.
+  static part_source& source(decoder& in, std::uint64_t count, std::size_t element) {
+    if (in.parts_ == nullptr || count > in.parts_->left() / element) in.too_many(count);
+    return *in.parts_;
+  }
+
+  /// A count of elements that are in the stream, of `element` bytes each.
+  static std::size_t checked(decoder& in, std::uint64_t count, std::size_t element) {
+    if (count > in.remaining() / element) in.too_many(count);
+    return static_cast<std::size_t>(count);
+  }
+
+  static bool can_attach(const encoder& out) noexcept;
+  /// Requires can_attach().
+  static std::optional<std::uint64_t> attach(encoder& out, std::shared_ptr<const void> what);
+  static std::shared_ptr<const void> attached(decoder& in, std::uint64_t number) {
+    return in.parts_ != nullptr ? in.parts_->attached(number) : nullptr;
+  }
+
+  /// While it lives, what is encoded may be gone afterwards.
+  class passing {
+   public:
+    explicit passing(encoder& out) noexcept : out_{out} { ++out_.passing_; }
+    passing(const passing&) = delete;
+    passing& operator=(const passing&) = delete;
+    ~passing() { --out_.passing_; }
+
+   private:
+    encoder& out_;
+  };
+
+ private:
+  static bool put_part(encoder& out, std::uint64_t count, const void* data, std::size_t size);
+  static void deliver_parts(encoder& out);
+};
+
+/// For memory that is about to be filled: larger pages, of which fewer have to be made.
+CADRE_API void advise_huge_pages(const void* data, std::size_t size) noexcept;
+
+}  // namespace cadre::detail

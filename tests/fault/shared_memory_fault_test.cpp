@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+// Shared memory while workers die or lie: the parent keeps what it had and believes nothing else.
+#include <cadre/codec.hpp>
+#include <cadre/errors.hpp>
+#include <cadre/process_pool_executor.hpp>
+#include <cadre/shared_span.hpp>
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <string>
+
+#include "fault/process_pool_calls.hpp"
+#include "ipc/channel.hpp"
+#include "ipc/packet_socket.hpp"
+#include "ipc/region.hpp"
+#include "process/answers.hpp"
+#include "support/gate.hpp"
+#include "support/timeouts.hpp"
+
+namespace cadre::test {
+namespace {
+
+using ints = shared_span<const int>;
+
+int sum(const ints& values) { return std::accumulate(values.begin(), values.end(), 0); }
+
+shared_buffer<int> counting(std::size_t count) {
+  shared_buffer<int> made{count};
+  std::iota(made.begin(), made.end(), 1);
+  return made;
+}
+
+int die_holding(const ints& values, way how) {
+  static const ints kept = values;
+  end_by(how);
+  return sum(kept);
+}
+
+/// Dies on its first arrival.
+int dies_once(const ints& values, gate_handle at) {
+  if (count_arrival(at) == 1) end_by(way::is_killed);
+  return sum(values);
+}
+
+ints count_to_and_note(int n, gate_handle at) {
+  arrive(at, 0);
+  return counting(static_cast<std::size_t>(n)).share();
+}
+
+ints die_with_new_memory(int n) {
+  const auto made = counting(static_cast<std::size_t>(n));
+  end_by(way::is_killed);
+  return made.share();
+}
+
+/// What a worker says that it returns.
+struct forged {
+  std::uint64_t bytes;
+  std::uint64_t number;
+  std::uint64_t offset;
+};
+
+}  // namespace
+}  // namespace cadre::test
+
+template <>
+struct cadre::codec<cadre::test::forged> {
+  static void encode(encoder& out, const test::forged& value) {
+    out.write(value.bytes);
+    out.write(value.number);
+    out.write(value.offset);
+  }
+  static test::forged decode(decoder& in) {
+    if (::cadre::decode<shared_span<const int>>(in).size() != 2) in.fail("it has another size");
+    return {0, 0, 0};
+  }
+};
+
+namespace cadre::test {
+namespace {
+
+/// The number by which both sides know an argument, which it does not decode.
+struct spied {
+  ints values = {};
+  std::uint64_t number = 0;
+};
+
+}  // namespace
+}  // namespace cadre::test
+
+template <>
+struct cadre::codec<cadre::test::spied> {
+  static void encode(encoder& out, const test::spied& value) { ::cadre::encode(out, value.values); }
+  static test::spied decode(decoder& in) {
+    in.read<std::uint64_t>();  // its size
+    const auto number = in.read<std::uint64_t>();
+    in.read<std::uint64_t>();  // its offset
+    return {{}, number};
+  }
+};
+
+namespace cadre::test {
+namespace {
+
+std::uint64_t number_of(const spied& argument) { return argument.number; }
+using three = std::array<std::uint64_t, 3>;
+forged lie(const ints&, three as) { return {as[0], as[1], as[2]}; }
+
+}  // namespace
+
+TEST(shared_memory_fault, survives_the_workers_that_hold_it) {
+  process_pool_executor pool{1};
+  const auto values = counting(100'000);
+  for (const way how : deadly_ways) {
+    death_of(pool.submit(&die_holding, values.share(), how));
+
+    EXPECT_EQ(pool.submit(&sum, values.share().first(1000)).get_for(medium_time), 500'500);
+  }
+}
+
+TEST(shared_memory_fault, comes_along_when_a_call_is_run_again) {
+  process_pool_executor pool{1};
+  const gate here;
+
+  const auto result =
+      pool.submit({.retries = 1}, &dies_once, counting(1000).share(), here.handle());
+
+  EXPECT_EQ(result.get_for(medium_time), 500'500);
+}
+
+TEST(shared_memory_fault, that_a_worker_made_survives_it) {
+  process_pool_executor pool{1};
+  const gate here;
+  const ints made = pool.submit(&count_to_and_note, 1000, here.handle()).get_for(medium_time);
+
+  death_of(pool.submit(&end, way::is_killed));
+
+  EXPECT_EQ(sum(made), 500'500);
+  EXPECT_EQ(pool.submit(&sum, made).get_for(medium_time), 500'500);
+}
+
+// What is left behind, the leak_check of every test would find.
+TEST(shared_memory_fault, that_was_never_sent_goes_with_its_worker) {
+  process_pool_executor pool{1};
+
+  const worker_death death = death_of(pool.submit(&die_with_new_memory, 1'000'000));
+
+  EXPECT_EQ(death.signal, SIGKILL);
+}
+
+TEST(shared_memory_fault, that_does_not_exist_costs_the_call_that_named_it) {
+  process_pool_executor pool{1};
+  const auto values = counting(2);
+  const auto other = counting(2);
+  ASSERT_EQ(pool.submit(&sum, other.share()).get_for(medium_time), 3);  // the worker knows it
+
+  int accepted = 0;
+  for (std::uint64_t number = 0; number < 2000; ++number) {
+    const auto f = pool.submit(&lie, values.share(), three{8, number, 0});
+    ASSERT_TRUE(f.wait_for(medium_time));
+    if (!f.exception()) {
+      ++accepted;
+    } else {
+      ASSERT_NE(failure_of<codec_error>(f).find("was not sent along"), std::string::npos);
+    }
+  }
+
+  EXPECT_EQ(accepted, 1);  // the argument itself, and not the other
+  EXPECT_EQ(pool.submit(&sum, values.share()).get_for(medium_time), 3);
+}
+
+TEST(shared_memory_fault, is_not_read_beyond_its_end) {
+  process_pool_executor pool{1};
+  const auto values = counting(2);
+  const std::uint64_t number = pool.submit(&number_of, spied{values.share()}).get_for(medium_time);
+  constexpr auto huge = ~std::uint64_t{0};
+
+  ASSERT_NO_THROW(pool.submit(&lie, values.share(), three{8, number, 0}).get_for(medium_time));
+  for (const three as : {three{8, number, 8}, three{12, number, 0}, three{huge - 3, number, 4},
+                         three{8, number, huge - 7}, three{8, number, 1}, three{6, number, 0}}) {
+    EXPECT_NE(failure_of<codec_error>(pool.submit(&lie, values.share(), as)).find("a shared_span"),
+              std::string::npos)
+        << as[0] << " bytes from " << as[2];
+  }
+}
+
+// An answer that says that packets were sent, and none, or others, were.
+TEST(shared_memory_fault, that_was_only_announced_breaks_the_protocol) {
+  using ipc::region;
+  constexpr std::size_t size = 4096;
+  const auto parents = region::create(ipc::channel_region_size(size), region::access::mine);
+  const auto workers = region::create(ipc::channel_region_size(size), region::access::mine);
+  const auto own = ipc::own_half_of(parents.memory);
+  const auto theirs = ipc::own_half_of(workers.memory);
+  ipc::parent_end parent{own, ipc::peer_half_of(workers.memory)};
+  ipc::worker_end worker{theirs, ipc::peer_half_of(parents.memory), ipc::event{}};
+  for (const std::uint64_t announced : {std::uint64_t{1}, ~std::uint64_t{0}}) {
+    auto [mine, others] = ipc::packet_socket::pair();
+    const process::answer_header header{.memories = announced};
+    worker.write_some(std::as_bytes(std::span{&header, 1}));
+    worker.publish();
+    process::answer_reader reader{1000};
+    process::answers batch;
+
+    EXPECT_FALSE(reader.read(parent, mine, batch, 10));
+
+    const std::byte few{1};
+    others.send({&few, 1});
+    worker.write_some(std::as_bytes(std::span{&header, 1}));
+    worker.publish();
+    process::answer_reader again{1000};
+    EXPECT_FALSE(again.read(parent, mine, batch, 10));
+  }
+}
+
+}  // namespace cadre::test
