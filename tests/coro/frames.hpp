@@ -6,6 +6,8 @@
 
 #include <atomic>
 
+#include "support/unhandled_log.hpp"
+
 namespace cadre::test {
 
 /// A parameter or local variable of a coroutine: lives as long as the frame.
@@ -25,6 +27,9 @@ class counted {
 class frames_test : public testing::Test {
  protected:
   void TearDown() override { EXPECT_EQ(counted::alive().load(), 0) << "frames left behind"; }
+
+ private:
+  unhandled_log quiet_;  // promises that are dropped on purpose
 };
 
 }  // namespace cadre::test
