@@ -213,9 +213,8 @@ std::stop_token task_chain::get_stop_token() { return get_rest().source_.get_tok
 
 bool task_chain::request_chain_stop() noexcept {
   std::uintptr_t seen = 0;
-  // acquire, on failure: pairs with the release in get_rest(). relaxed on success: nothing is
-  // read; get_rest() learns no more than the word.
-  if (stop_.compare_exchange_strong(seen, 1, std::memory_order_relaxed,
+  // acquire, on failure: pairs with the release in make_rest(). On success there is nothing to read.
+  if (stop_.compare_exchange_strong(seen, 1, std::memory_order_acquire,
                                     std::memory_order_acquire)) {
     return true;
   }

@@ -40,7 +40,7 @@ TEST_F(task_end, a_second_await_throws) {
 TEST_F(task_end, an_empty_task_is_refused) {
   thread_pool_executor pool{1};
 
-  EXPECT_THROW(spawn(pool, task<int>{}), invalid_state_error);
+  EXPECT_THROW(static_cast<void>(spawn(pool, task<int>{})), invalid_state_error);
   EXPECT_THROW(sync_wait(task<int>{}), invalid_state_error);
 }
 
@@ -105,7 +105,7 @@ TEST_F(task_end, shutdown_without_waiting_lets_it_end) {
   settle(pool);
 
   pool.shutdown({.wait = false});
-  EXPECT_THROW(pool.submit([] {}), shutdown_error);
+  EXPECT_THROW(static_cast<void>(pool.submit([] {})), shutdown_error);
   later.set_value(1);
 
   EXPECT_EQ(f.get(), 2);
