@@ -12,7 +12,8 @@
 //            it never runs, and its arguments are destroyed.
 // Where      A task runs on the executor that it was spawned on, and goes on there after each
 //            co_await: at once if there is nothing to wait for, else as a call at the end of the
-//            queue. schedule() moves it. A task that another one awaits runs where that one runs.
+//            queue. A call of its own executor that has not begun, it begins then and there, as
+//            get() does. schedule() moves it. A task that another one awaits runs where that one runs.
 // Stopping   A task has a stop_token, and the tasks that it awaits have the same one: see
 //            this_task::stop_token(). It is stopped by request_stop() of the spawned future, by the
 //            token given to spawn, and by shutdown({.deadline}). If the task is waiting, or comes to
@@ -169,9 +170,9 @@ class CADRE_API this_thread_executor final : public local_executor {
 /// Runs `work` on this thread, which sleeps while the task is suspended, and returns what it
 /// returns, or throws what it throws. `stop` stops it. On a worker of a pool, it blocks that.
 template <typename T>
-T sync_wait(task<T> work, std::stop_token stop = {}) {
+T sync_wait(task<T> work, const std::stop_token& stop = {}) {
   detail::this_thread_executor here;
-  future<T> result = spawn(here, {.stop_token = std::move(stop)}, std::move(work));
+  future<T> result = spawn(here, {.stop_token = stop}, std::move(work));
   here.run();
   return std::move(result).get();
 }

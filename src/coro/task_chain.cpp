@@ -3,6 +3,8 @@
 #include <cadre/errors.hpp>
 #include <cadre/local_executor.hpp>
 
+#include "future/waiter.hpp"
+
 namespace cadre::detail {
 
 /// What is left of a chain that left its worker: the entry in the executor's queue, and the
@@ -44,6 +46,7 @@ class task_chain::rest final : public state_base, public listener {
   /// Once listening: true if the wait is over, and the caller has the chain back.
   bool begin_stop_wait() noexcept {
     callback_.emplace(source_.get_token(), on_stop_request{this});
+    if (state_ != nullptr) run_awaited();
     return last_part();
   }
 
@@ -69,6 +72,16 @@ class task_chain::rest final : public state_base, public listener {
   };
 
   ~rest() override = default;
+
+  /// As a blocking wait does: depth first, tasks that spawn tasks need little memory.
+  void run_awaited() noexcept {
+    waiting_worker* const worker = this_thread_worker();
+    if (worker == nullptr) return;
+    try {
+      claim_all(*worker, *state_);
+    } catch (const deadlock_error&) {  // nested too deep: then it is to be waited for
+    }
+  }
 
   void stop() noexcept {
     if (state_ == nullptr) {

@@ -101,5 +101,18 @@ TEST_F(task_stack, is_flat_over_calls_that_suspend) {
   EXPECT_EQ(spawn(pool, count_calls(calls, pool)).get(), calls);
 }
 
+task<int> nest_spawned(int depth, thread_pool_executor& pool) {
+  if (depth == 0) co_return 0;
+  auto inner = spawn(pool, nest_spawned(depth - 1, pool));
+  co_return co_await inner + 1;
+}
+
+TEST_F(task_stack, is_enough_for_spawned_tasks_that_await_each_other) {
+  const int depth = 20'000;
+  thread_pool_executor pool{2};
+
+  EXPECT_EQ(spawn(pool, nest_spawned(depth, pool)).get(), depth);
+}
+
 }  // namespace
 }  // namespace cadre::test

@@ -77,7 +77,7 @@ struct chain_promise : chain_link {
     using plain = std::remove_cvref_t<Awaited>;
     if constexpr (is_future<plain>) {
       if constexpr (std::is_same_v<Awaited, plain>) {
-        return future_awaiter<plain&&>{*this, std::move(awaited)};
+        return future_awaiter<plain&&>{*this, std::forward<Awaited>(awaited)};
       } else {
         return future_awaiter<const plain&>{*this, awaited};
       }
