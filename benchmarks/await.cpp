@@ -124,8 +124,8 @@ long long skynet_calls(thread_pool_executor& pool, long long first, long long si
   if (size == 1) return first;
   std::array<future<long long>, 10> parts;
   for (int i = 0; i < 10; ++i) {
-    parts[static_cast<std::size_t>(i)] =
-        pool.submit([&pool, first, size, i] { return skynet_calls(pool, first + i * (size / 10), size / 10); });
+    parts[static_cast<std::size_t>(i)] = pool.submit(
+        [&pool, first, size, i] { return skynet_calls(pool, first + i * (size / 10), size / 10); });
   }
   long long sum = 0;
   for (auto& part : parts) sum += part.get();
@@ -134,16 +134,16 @@ long long skynet_calls(thread_pool_executor& pool, long long first, long long si
 
 void measure_skynet(const bench::report& report) {
   thread_pool_executor pool{bench::workers};
-  const double ns = bench::median_ns([&] {
-    check(cadre::spawn(pool, skynet(pool, 0, leaves)).get(), sum_of_leaves, "skynet");
-  });
+  const double ns = bench::median_ns(
+      [&] { check(cadre::spawn(pool, skynet(pool, 0, leaves)).get(), sum_of_leaves, "skynet"); });
   report("ns_per_fork", ns / leaves, "skynet");
 }
 
 void measure_skynet_calls(const bench::report& report) {
   thread_pool_executor pool{bench::workers};
   const double ns = bench::median_ns([&] {
-    check(pool.submit([&] { return skynet_calls(pool, 0, leaves); }).get(), sum_of_leaves, "skynet");
+    check(pool.submit([&] { return skynet_calls(pool, 0, leaves); }).get(), sum_of_leaves,
+          "skynet");
   });
   report("ns_per_fork", ns / leaves, "skynet");
 }

@@ -36,8 +36,8 @@ cadre::task<int> words_of_both(cadre::thread_pool_executor& pool) {
 int main() {
   // [run]
   cadre::thread_pool_executor pool;
-  const int n = cadre::sync_wait(words_of_both(pool));           // on this thread
-  const int m = cadre::spawn(pool, words_of_both(pool)).get();   // on a worker
+  const int n = cadre::sync_wait(words_of_both(pool));          // on this thread
+  const int m = cadre::spawn(pool, words_of_both(pool)).get();  // on a worker
   // [/run]
   std::cout << n << '\n';
   return n == 6 && m == 6 ? 0 : 1;

@@ -52,9 +52,7 @@ struct generator_next {
     frame<generator_promise<T>>& generator;
 
     bool await_ready() const noexcept { return generator.done(); }
-    void await_suspend(std::coroutine_handle<>) {
-      self.chain->call(generator.promise(), self);
-    }
+    void await_suspend(std::coroutine_handle<>) { self.chain->call(generator.promise(), self); }
     std::optional<T> await_resume() {
       auto& promise = generator.promise();
       if (promise.error) std::rethrow_exception(std::exchange(promise.error, nullptr));

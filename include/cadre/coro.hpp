@@ -90,9 +90,8 @@ inline task<void> task_promise<void>::get_return_object() noexcept { return task
 
 /// A callable that makes a task.
 template <typename Function, typename... Args>
-concept makes_task =
-    std::invocable<std::decay_t<Function>&, std::decay_t<Args>...> &&
-    is_task<std::invoke_result_t<std::decay_t<Function>&, std::decay_t<Args>...>>;
+concept makes_task = std::invocable<std::decay_t<Function>&, std::decay_t<Args>...> &&
+                     is_task<std::invoke_result_t<std::decay_t<Function>&, std::decay_t<Args>...>>;
 
 template <typename T, typename Function, typename... Args>
 task<T> run_task(Function function, Args... args) {
@@ -137,9 +136,10 @@ auto spawn(local_executor& where, Function&& function, Args&&... args) {
 template <typename Executor, typename... Args>
   requires(std::derived_from<Executor, executor> && !std::derived_from<Executor, local_executor>)
 void spawn(Executor&, Args&&...) {
-  static_assert(detail::never_true<Executor>,
-                "cadre: a coroutine cannot cross to another process: spawn it on a thread pool, and "
-                "let it await calls of this executor");
+  static_assert(
+      detail::never_true<Executor>,
+      "cadre: a coroutine cannot cross to another process: spawn it on a thread pool, and "
+      "let it await calls of this executor");
 }
 
 namespace detail {
@@ -191,9 +191,7 @@ struct schedule_request {
     void await_suspend(std::coroutine_handle<>) { self.chain->move_to(self, target); }
     void await_resume() const noexcept {}
   };
-  awaiter await_in(chain_link& self) const {
-    return {self, task_host_access::host_of(where)};
-  }
+  awaiter await_in(chain_link& self) const { return {self, task_host_access::host_of(where)}; }
 };
 
 struct stop_token_request {

@@ -47,9 +47,14 @@ void thread_pool_executor::impl::resume(detail::state_base& rest, int priority) 
   rest.set_owner(this, generation_);
   if (room_) room_->enter_anyway();
   detail::waiting_worker* own = priority == 0 ? own_worker_here() : nullptr;
-  if (own == nullptr) return accept(rest, priority);
-  detail::note_submission(rest);
-  own->repost(rest);
+  if (own != nullptr) {
+    detail::note_submission(rest);
+    own->repost(rest);
+    return;
+  }
+  // The task may end, and then the pool, before accept() is back.
+  const auto keep = shared_from_this();
+  accept(rest, priority);
 }
 
 void thread_pool_executor::impl::enter(detail::call_registry::entry& e) noexcept {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Tasks used wrongly, dropped, or met by the end of their executor.
+#include <gtest/gtest.h>
 #include <cadre/async_generator.hpp>
 #include <cadre/coro.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/inline_executor.hpp>
 #include <cadre/promise.hpp>
 #include <cadre/thread_pool_executor.hpp>
-#include <gtest/gtest.h>
 
 #include <memory>
 #include <optional>
@@ -25,7 +25,9 @@ task<int> give(int n, counted = {}) { co_return n; }
 task<int> await(future<int> f, counted = {}) { co_return co_await f; }
 task<int> await_deeper(future<int> f, counted = {}) { co_return co_await await(f) + 1; }
 
-void settle(thread_pool_executor& pool) { pool.submit([] {}).get(); }
+void settle(thread_pool_executor& pool) {
+  pool.submit([] {}).get();
+}
 
 TEST_F(task_end, a_second_await_throws) {
   const auto twice = []() -> task<int> {
@@ -112,8 +114,7 @@ TEST_F(task_end, shutdown_without_waiting_lets_it_end) {
 }
 
 TEST_F(task_end, shutdown_waits_though_all_workers_have_retired) {
-  thread_pool_executor pool{
-      {.max_workers = 1, .idle_timeout = std::chrono::nanoseconds{1}}};
+  thread_pool_executor pool{{.max_workers = 1, .idle_timeout = std::chrono::nanoseconds{1}}};
   promise<int> later;
   auto f = spawn(pool, await(later.get_future()));
   settle(pool);
@@ -198,8 +199,7 @@ TEST_F(task_end, a_shutdown_reports_tasks_that_do_not_end) {
   auto f = spawn(pool, {.name = "stubborn"}, stubborn(never.get_future(), later.get_future()));
   settle(pool);
 
-  const auto report =
-      pool.shutdown({.deadline = std::chrono::nanoseconds{0}, .grace = short_time});
+  const auto report = pool.shutdown({.deadline = std::chrono::nanoseconds{0}, .grace = short_time});
   later.set_value(1);
 
   EXPECT_FALSE(report.complete);

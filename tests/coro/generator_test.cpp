@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // async_generator: values, errors, and generators that wait.
+#include <gtest/gtest.h>
 #include <cadre/async_generator.hpp>
 #include <cadre/coro.hpp>
 #include <cadre/promise.hpp>
 #include <cadre/this_worker.hpp>
 #include <cadre/thread_pool_executor.hpp>
-#include <gtest/gtest.h>
 
 #include <memory>
 #include <stdexcept>
@@ -93,7 +93,8 @@ TEST_F(generator, that_moved_runs_there_and_its_reader_at_home) {
   auto f = spawn(home, [&far]() -> task<std::string> {
     auto values = places(far);
     std::string trace;
-    while (auto v = co_await values.next()) trace += *v + '>' + std::string{this_worker::pool()} + ' ';
+    while (auto v = co_await values.next())
+      trace += *v + '>' + std::string{this_worker::pool()} + ' ';
     co_return trace;
   });
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // However many coroutines go on one after the other, or one inside the other: the stack is flat.
+#include <gtest/gtest.h>
+#include <pthread.h>
 #include <cadre/async_generator.hpp>
 #include <cadre/coro.hpp>
 #include <cadre/promise.hpp>
 #include <cadre/thread_pool_executor.hpp>
-#include <gtest/gtest.h>
-#include <pthread.h>
 
 #include <thread>
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // A stop at each point where a task can be suspended, and what it reaches.
+#include <gtest/gtest.h>
 #include <cadre/async_generator.hpp>
 #include <cadre/coro.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/promise.hpp>
 #include <cadre/thread_pool_executor.hpp>
-#include <gtest/gtest.h>
 
 #include <stop_token>
 #include <thread>
@@ -24,7 +24,9 @@ task<int> await(future<int> f, counted = {}) { co_return co_await f; }
 task<int> await_deeper(future<int> f, counted = {}) { co_return co_await await(f); }
 
 /// Returns once what was queued at the pool of one worker has run, or is suspended.
-void settle(thread_pool_executor& pool) { pool.submit([] {}).get(); }
+void settle(thread_pool_executor& pool) {
+  pool.submit([] {}).get();
+}
 
 TEST_F(task_stop, before_it_begins_cancels_it) {
   thread_pool_executor pool{1};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // task<T>, spawn and sync_wait: values, errors, places.
+#include <gtest/gtest.h>
 #include <cadre/coro.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/inline_executor.hpp>
 #include <cadre/promise.hpp>
-#include <cadre/thread_pool_executor.hpp>
 #include <cadre/this_worker.hpp>
-#include <gtest/gtest.h>
+#include <cadre/thread_pool_executor.hpp>
 
 #include <memory>
 #include <stdexcept>
@@ -89,7 +89,9 @@ task<std::string> caught() {
   co_return "nothing";
 }
 
-TEST_F(task_test, can_catch_what_an_awaited_task_throws) { EXPECT_EQ(sync_wait(caught()), "inner"); }
+TEST_F(task_test, can_catch_what_an_awaited_task_throws) {
+  EXPECT_EQ(sync_wait(caught()), "inner");
+}
 
 task<int> plus_one(future<int> f, counted = {}) { co_return co_await f + 1; }
 

@@ -92,7 +92,9 @@ class CADRE_API task_chain {
 
   /// For state_base::request_stop(), while the call runs. False if it was asked before.
   bool request_chain_stop() noexcept;
-  std::string_view chain_name() const noexcept { return extras_ ? extras_->name : std::string_view{}; }
+  std::string_view chain_name() const noexcept {
+    return extras_ ? extras_->name : std::string_view{};
+  }
 
  protected:
   explicit task_chain(state_base& self) noexcept : self_{self} {}

@@ -122,7 +122,7 @@ class task_promise final : public chain_promise, public task_result<T> {
   void unhandled_exception() noexcept { this->set_error(); }
 
   template <typename U = T>
-    requires(std::is_reference_v<T> ? std::is_convertible_v<U&&, T>
+    requires(std::is_reference_v<T> ? std::is_convertible_v<U &&, T>
                                     : std::is_constructible_v<stored<T>, U &&>)
   void return_value(U&& value) {
     if constexpr (std::is_reference_v<T>) {
