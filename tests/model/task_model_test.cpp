@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A task that waits, what it waits for, and who stops it, under every schedule.
+// A task that waits, what it waits for, and who stops it, under every schedule. All threads of the
+// explorer are one to std::stop_callback, whose destructor then does not wait for its callback: so
+// not all stops can be tried here. See tests/coro/stop_test.cpp.
 #include <gtest/gtest.h>
 #include <cadre/coro.hpp>
 #include <cadre/errors.hpp>
@@ -73,17 +75,6 @@ TEST(task_model, next_completed_goes_on_once_when_a_future_is_set_while_it_begin
         },
         [&] { p[0].set_value(42); }, [&] { p[1].set_value(42); });
     check(f.done() && f.get() == 42, "it has the value");
-  }));
-}
-
-// Red when end_wait() does not tell who was first.
-TEST(task_model, next_completed_goes_on_once_when_it_is_stopped_while_a_future_is_set) {
-  EXPECT_TRUE(holds([] {
-    cadre::inline_executor here;
-    promise<int> p;
-    const auto f = cadre::spawn(here, await_next({p.get_future()}));
-    in_parallel([&] { f.request_stop(); }, [&] { p.set_value(42); });
-    check_outcome(f);
   }));
 }
 
