@@ -25,9 +25,8 @@ from pathlib import Path
 
 BENCHES = (
     "submit_get submit_get_2p post latency_hot latency_cold fib map_tiny map_small map_medium "
-    "memory idle "
-    "proc_submit_get proc_latency proc_payload proc_start proc_map proc_crash proc_memory "
-    "queue"
+    "memory idle await queue "
+    "proc_submit_get proc_latency proc_payload proc_start proc_map proc_crash proc_memory"
 ).split()
 
 HERE = Path(__file__).parent
@@ -137,6 +136,11 @@ BARS = {
     "map_medium": [Times(WITHIN_5_PERCENT, ("tbb_parallel_for",), "speedup")],
     "memory": [AtMost(96, "bytes_per_call", "future")],
     "idle": [AtMost(0.5, "cpu_percent", "empty"), AtMost(0.5, "cpu_percent", "one_call")],
+    "await": [
+        AtMost(30, "ns_per_call", "future"),
+        *(Times(1, ("calls",), "p50_ns", variant) for variant in VARIANTS),
+        Times(1 / 2, ("calls",), "ns_per_fork", "skynet"),
+    ],
     "proc_submit_get": [
         AtMost(667, "ns_per_call"),
         Times(100, ("python",), "ns_per_call"),

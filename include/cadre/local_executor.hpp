@@ -21,7 +21,11 @@
 
 namespace cadre {
 
-class CADRE_API local_executor : public executor {
+namespace detail {
+struct task_host_access;
+}
+
+class CADRE_API local_executor : public executor, protected detail::task_host {
  public:
   ~local_executor() override;
 
@@ -102,6 +106,28 @@ class CADRE_API local_executor : public executor {
 
  protected:
   local_executor() = default;
+
+ private:
+  friend struct detail::task_host_access;
+
+  /// What keeps tasks. The default queues the rest of a task as a call of its own, which fails after
+  /// shutdown(), and lets shutdown() wait for none that is suspended.
+  virtual detail::task_host& do_task_host() noexcept { return *this; }
+
+  void hold() override {}
+  void release() noexcept override {}
+  void resume(detail::state_base& rest, int priority) override;
+  void enter(detail::call_registry::entry&) noexcept override {}
+  void leave(detail::call_registry::entry&) noexcept override {}
 };
+
+namespace detail {
+
+/// The door from tasks to executors.
+struct task_host_access {
+  static task_host& host_of(local_executor& where) noexcept { return where.do_task_host(); }
+};
+
+}  // namespace detail
 
 }  // namespace cadre

@@ -14,6 +14,7 @@
 // Lifetime   The destructor is shutdown({.wait = true}). Destroyed by one of its own calls, it does
 //            not wait; the rest is run first. Futures outlive the pool. In a child of fork() every
 //            use throws broken_executor, and the destructor does nothing.
+// Tasks      A suspended task (coro.hpp) is a call that runs: shutdown() waits for it.
 // Errors     std::invalid_argument for impossible options; std::system_error when the first thread
 //            cannot be started.
 // Cost       About 50 ns per call with a future. See benchmarks/RESULTS.md.
@@ -73,6 +74,7 @@ class CADRE_API thread_pool_executor final : public local_executor {
   executor_stats do_stats() const override;
   unsigned do_max_workers() const noexcept override;
   const void* do_identity() const noexcept override;
+  detail::task_host& do_task_host() noexcept override;
 
   std::shared_ptr<impl> impl_;
 };

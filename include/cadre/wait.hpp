@@ -55,6 +55,8 @@ struct wait_result {
 
 namespace detail {
 
+struct next_access;
+
 template <typename Range>
 concept future_range =
     std::ranges::input_range<Range> && is_future<std::ranges::range_value_t<Range>>;
@@ -171,6 +173,8 @@ class as_completed_range {
   std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
+  friend struct detail::next_access;
+
   void advance() {
     current_ = {};  // the set keeps no reference to what it reported
     auto f = next();

@@ -32,7 +32,8 @@
 namespace cadre::detail {
 namespace {
 
-constexpr std::size_t classes = 4;  // 64, 128, 192 and 256 bytes
+// More classes: frames of larger coroutines are recycled too. Each costs a thread two magazines.
+constexpr std::size_t classes = 8;  // 64, 128, ... 512 bytes
 constexpr std::size_t largest = classes * block_alignment;
 
 constexpr std::size_t class_of(std::size_t size) { return (size - 1) / block_alignment; }
@@ -104,7 +105,9 @@ class depot {
 
 // Never destroyed: futures may outlive every static object.
 constinit depot depots[classes]{depot{1 * block_alignment}, depot{2 * block_alignment},
-                                depot{3 * block_alignment}, depot{4 * block_alignment}};
+                                depot{3 * block_alignment}, depot{4 * block_alignment},
+                                depot{5 * block_alignment}, depot{6 * block_alignment},
+                                depot{7 * block_alignment}, depot{8 * block_alignment}};
 
 // A thread of the parent may hold a depot's lock while another forks; the child must find it free.
 [[maybe_unused]] const int registered = ::pthread_atfork(

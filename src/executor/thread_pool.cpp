@@ -106,6 +106,11 @@ void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority)
       return;
     }
   }
+  accept(call, priority);
+}
+
+/// Queues a call for which there is room, from a thread that is no worker or with a priority.
+void thread_pool_executor::impl::accept(detail::state_base& call, int priority) {
   detail::note_submission(call);
   const bool started = queue.now().live() == 0 && start_first_worker();
   const auto outcome = queue.push(call, priority);
@@ -350,7 +355,12 @@ void thread_pool_executor::impl::break_pool(const char* what,
 
 /// Cancels every queued call, or fails it with `reason`.
 void thread_pool_executor::impl::drop_pending(const std::exception_ptr& reason) noexcept {
+  detail::state_base* begun = nullptr;
   const auto drop = [&](detail::state_base& call) {
+    if (reason == nullptr && call.is_rest()) {
+      call.queue_next = std::exchange(begun, &call);
+      return;
+    }
     if (reason == nullptr && !call.is_posted()) {
       call.cancel();
     } else if (call.is_posted() || call.try_start()) {
@@ -368,19 +378,21 @@ void thread_pool_executor::impl::drop_pending(const std::exception_ptr& reason) 
   for_each_worker([&](detail::worker& w) {
     while (detail::state_base* call = w.steal_from()) drop(*call);
   });
+  while (begun != nullptr) requeue(*std::exchange(begun, begun->queue_next));
 }
 
 shutdown_report thread_pool_executor::impl::shutdown(const shutdown_options& options) {
   if (forked()) return {};
   refusing_.store(true, std::memory_order_relaxed);  // relaxed: push() decides
   if (room_) room_->close();
-  queue.close();
+  close_unless_held();
   if (options.cancel_pending) drop_pending(nullptr);
   if (!options.wait || own_worker_here() != nullptr) return report(false);
   const auto deadline = options.deadline ? detail::deadline_after(*options.deadline) : sync::never;
   if (!wait_for_workers(deadline)) {
     drop_pending(nullptr);
     for_each_worker([](detail::worker& w) { w.request_stop(); });
+    stop_suspended();
     if (!wait_for_workers(detail::deadline_after(options.grace))) return report(false);
   }
   return report(true);
@@ -396,7 +408,8 @@ bool thread_pool_executor::impl::wait_for_workers(sync::time_point deadline) noe
       const std::lock_guard lock{places_mutex_};
       all_gone =
           std::none_of(places_.begin(), places_.end(), [](const place& p) { return p.occupied; });
-      if (all_gone && leaving_.empty()) return true;
+      if (all_gone && leaving_.empty() && queue.closed() && !held()) return true;
+      all_gone = all_gone && !leaving_.empty();
     }
     if (all_gone) {
       join_leaving();  // one of them may have started another: look again
@@ -412,6 +425,7 @@ shutdown_report thread_pool_executor::impl::report(bool complete) {
   if (complete) return result;
   result.still_running = stats().running;
   for_each_worker([&](detail::worker& w) { w.add_names(result.names); });
+  add_suspended(result);
   return result;
 }
 

@@ -18,6 +18,7 @@
 namespace cadre {
 
 class thread_pool_executor::impl final : public detail::worker_pool,
+                                         public detail::task_host,
                                          public std::enable_shared_from_this<impl> {
  public:
   explicit impl(thread_pool_options options);
@@ -39,6 +40,13 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   }
   // call_owner
   bool withdraw(detail::state_base& call) noexcept override;
+  // task_host
+  void hold() override;
+  void release() noexcept override;
+  void resume(detail::state_base& rest, int priority) override;
+  void enter(detail::call_registry::entry& e) noexcept override;
+  void leave(detail::call_registry::entry& e) noexcept override;
+  bool resumes_inline() const noexcept override { return false; }
 
  private:
   /// A place for a worker. Workers come and go; the place and its numbers stay.
@@ -51,6 +59,9 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   detail::waiting_worker* own_worker_here() const noexcept;
   bool make_room(detail::state_base& call);
   void run_here(detail::state_base& call) noexcept;
+  void accept(detail::state_base& call, int priority);
+  void close_unless_held();
+  void close() noexcept;
   void after_push(detail::dispatcher::outcome outcome, std::size_t refused);
   bool start_first_worker();
   void try_start_without_join() noexcept;
@@ -62,6 +73,13 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void break_pool(const char* what, const std::exception_ptr& reason) noexcept;
   [[noreturn]] void refuse();
   void drop_pending(const std::exception_ptr& reason) noexcept;
+  bool held() const noexcept {
+    // acquire: pairs with the release half in release(): the tasks are gone.
+    return holds_.load(std::memory_order_acquire) > 1;
+  }
+  void stop_suspended();
+  void add_suspended(shutdown_report& report);
+  void requeue(detail::state_base& rest) noexcept;
   bool wait_for_workers(sync::time_point deadline) noexcept;
   shutdown_report report(bool complete);
   template <typename Function>
@@ -76,6 +94,12 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   sync::atomic<unsigned> places_used_{0};
   sync::mutex places_mutex_;
   std::vector<std::thread> leaving_;  // guarded by places_mutex_; in their last lines, or ended
+
+  // Twice the tasks that hold the pool, and one when it is to close as soon as none does.
+  alignas(64) sync::atomic<std::uint64_t> holds_{0};
+  sync::mutex suspended_mutex_;
+  detail::call_registry::entry* suspended_ = nullptr;  // guarded by suspended_mutex_: tasks
+  std::shared_ptr<impl> self_;                         // guarded by suspended_mutex_: until closed
 
   sync::atomic<bool> refusing_{false};
   sync::mutex reason_mutex_;

@@ -32,6 +32,8 @@ shutdown_report thread_pool_executor::do_shutdown(const shutdown_options& option
 
 const void* thread_pool_executor::do_identity() const noexcept { return impl_.get(); }
 
+detail::task_host& thread_pool_executor::do_task_host() noexcept { return *impl_; }
+
 executor_stats thread_pool_executor::do_stats() const { return impl_->stats(); }
 
 unsigned thread_pool_executor::do_max_workers() const noexcept { return impl_->max_workers(); }

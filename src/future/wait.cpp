@@ -146,12 +146,25 @@ class completion_set::impl {
       const blocking_scope scope{nullptr, 0, false};
       parker_.park(deadline);
     }
-    node* n = std::exchange(oldest_, oldest_->ready_next);
-    state_base* state = std::exchange(n->state, nullptr);
-    n->ready_next = std::exchange(unused_, n);
-    --remaining_;
-    ++reported_;
-    return state;
+    return pop();
+  }
+
+  state_base* try_next() noexcept { return oldest_ != nullptr || take_ready() ? pop() : nullptr; }
+
+  bool begin_wait(listener& waiter) noexcept {
+    waiter_ = &waiter;
+    node* empty = nullptr;
+    // release: pairs with the acquire half in notified(), which reads waiter_. relaxed on failure:
+    // take_ready() synchronises.
+    return ready_.compare_exchange_strong(empty, waiting_mark(), std::memory_order_release,
+                                          std::memory_order_relaxed);
+  }
+
+  bool end_wait() noexcept {
+    node* mark = waiting_mark();
+    // relaxed, both: nothing is read; who is notified instead synchronises with who notifies.
+    return ready_.compare_exchange_strong(mark, nullptr, std::memory_order_relaxed,
+                                          std::memory_order_relaxed);
   }
 
   std::size_t remaining() const noexcept { return remaining_; }
@@ -181,20 +194,37 @@ class completion_set::impl {
     }
   }
 
-  static void notified(listener& self, state_base&) noexcept {
+  static void notified(listener& self, state_base& done) noexcept {
     node& n = static_cast<node&>(self);
     impl& owner = *n.owner;
     // relaxed: the compare-exchange below publishes.
     node* newest = owner.ready_.load(std::memory_order_relaxed);
     do {
-      n.ready_next = newest;
-      // release: pairs with the acquire in take_ready(). relaxed on failure: the loop looks again.
-    } while (!owner.ready_.compare_exchange_weak(newest, &n, std::memory_order_release,
+      n.ready_next = newest == owner.waiting_mark() ? nullptr : newest;
+      // acq_rel: release pairs with the acquire in take_ready(); acquire with the release in
+      // begin_wait(). relaxed on failure: the loop looks again.
+    } while (!owner.ready_.compare_exchange_weak(newest, &n, std::memory_order_acq_rel,
                                                  std::memory_order_relaxed));
+    if (newest == owner.waiting_mark()) {
+      listener& waiter = *owner.waiter_;
+      waiter.notify(waiter, done);
+    }
     // Whoever pushes onto an empty list owes the wake-up: until the owner takes the list, the
     // others find it non-empty.
     if (newest == nullptr) owner.parker_.unpark();
     owner.release();
+  }
+
+  /// The ready list, while it is empty and somebody waits who does not block. No node's address.
+  node* waiting_mark() noexcept { return reinterpret_cast<node*>(this); }
+
+  state_base* pop() noexcept {
+    node* n = std::exchange(oldest_, oldest_->ready_next);
+    state_base* state = std::exchange(n->state, nullptr);
+    n->ready_next = std::exchange(unused_, n);
+    --remaining_;
+    ++reported_;
+    return state;
   }
 
   /// Moves the ready list, oldest first, to where next() finds it.
@@ -234,6 +264,7 @@ class completion_set::impl {
   sync::parker parker_;
   sync::atomic<std::size_t> refs_{1};
   // The owner's:
+  listener* waiter_ = nullptr;  // and of who replaces the mark
   node* oldest_ = nullptr;
   node* unused_ = nullptr;
   std::deque<node> nodes_;
@@ -253,6 +284,9 @@ completion_set::~completion_set() {
 }
 void completion_set::add(state_base& state) { impl_->add(state); }
 state_base* completion_set::next(time_point deadline) { return impl_->next(deadline); }
+state_base* completion_set::try_next() noexcept { return impl_->try_next(); }
+bool completion_set::begin_wait(listener& waiter) noexcept { return impl_->begin_wait(waiter); }
+bool completion_set::end_wait() noexcept { return impl_->end_wait(); }
 std::size_t completion_set::remaining() const noexcept { return impl_->remaining(); }
 
 struct gathering::node : listener {

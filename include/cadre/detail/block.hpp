@@ -16,7 +16,7 @@ namespace cadre::detail {
 inline constexpr std::size_t block_alignment = 64;
 
 /// `size` bytes, aligned to block_alignment. Throws std::bad_alloc.
-/// Cost: 3 ns when the thread has a free block; sizes over 256 bytes go to operator new.
+/// Cost: 3 ns when the thread has a free block; sizes over 512 bytes go to operator new.
 CADRE_API void* allocate_block(std::size_t size);
 
 /// Gives back what allocate_block(size) returned; any thread may.

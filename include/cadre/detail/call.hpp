@@ -95,12 +95,32 @@ class call_registry {
   struct entry {
     state_base* call;
     entry* previous = nullptr;
+    entry* next = nullptr;
   };
   virtual void enter(entry& e) noexcept = 0;
   virtual void leave(entry& e) noexcept = 0;
 
  protected:
   ~call_registry() = default;
+};
+
+/// Where tasks run: calls that leave their worker, to go on later. See coro.hpp.
+class task_host {
+ public:
+  /// A task begins; until release(), shutdown() waits for it. Throws as submit() does.
+  virtual void hold() = 0;
+  virtual void release() noexcept = 0;
+  /// Queues the rest of a held task, also while the executor shuts down, and takes over one
+  /// reference to it. On an exception that stays the caller's.
+  virtual void resume(state_base& rest, int priority) = 0;
+  /// The call of `e`, which is held, can be asked to stop from now on, until leave().
+  virtual void enter(call_registry::entry& e) noexcept = 0;
+  virtual void leave(call_registry::entry& e) noexcept = 0;
+  /// True if resume() may run user code before it returns.
+  virtual bool resumes_inline() const noexcept { return true; }
+
+ protected:
+  ~task_host() = default;
 };
 
 /// A call with nothing but its callable.

@@ -32,6 +32,15 @@ class CADRE_API completion_set {
 
   std::size_t remaining() const noexcept;
 
+  // For who does not block:
+
+  /// The next one, as next(), if there is one by now; else null.
+  state_base* try_next() noexcept;
+  /// Has `waiter` notified once when there is a next one. False, and nothing happened, if there is.
+  bool begin_wait(listener& waiter) noexcept;
+  /// Takes `waiter` back. False if it was notified, or is about to be.
+  bool end_wait() noexcept;
+
  private:
   class impl;
   impl* impl_;

@@ -267,6 +267,9 @@ class CADRE_API state_base {
     return (word_.load(std::memory_order_relaxed) & status_mask) == posted;
   }
 
+  /// True for what a task left its worker with: it has begun, so nobody cancels it in the queue.
+  virtual bool is_rest() const noexcept { return false; }
+
   /// Runner only: calls the callable, destroys it, publishes. Returns false if it threw.
   virtual bool run(run_context& context) noexcept;
 

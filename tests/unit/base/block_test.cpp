@@ -12,7 +12,7 @@ namespace cadre::detail {
 namespace {
 
 TEST(block, blocks_in_use_never_overlap) {
-  for (const std::size_t size : {1U, 64U, 65U, 200U, 256U, 257U, 5000U}) {
+  for (const std::size_t size : {1U, 64U, 65U, 200U, 256U, 257U, 512U, 513U, 5000U}) {
     std::vector<unsigned char*> blocks;
     for (unsigned i = 0; i < 1000; ++i) {
       blocks.push_back(static_cast<unsigned char*>(allocate_block(size)));

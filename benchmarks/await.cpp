@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// What does it cost to await: what is there already, another coroutine, another worker, a million?
+//
+//   ready       co_await of a future that is done, and of a task that does not wait
+//   ping_pong   two coroutines on two pools of one worker each answer each other; "x" pins the
+//               workers to different CPUs. blocking: two threads of the same pools do it by get().
+//   skynet      a call spawns ten, down to a million: a task that awaits, or (nested_submit) a
+//               call that waits for its calls by get()
+#include <cadre/coro.hpp>
+
+#include <array>
+#include <vector>
+
+#include "peers.hpp"
+
+namespace {
+
+using cadre::future;
+using cadre::promise;
+using cadre::task;
+using cadre::thread_pool_executor;
+
+void check(long long actual, long long expected, const char* what) {
+  if (actual == expected) return;
+  std::fprintf(stderr, "%s is wrong: %lld, not %lld\n", what, actual, expected);
+  std::exit(EXIT_FAILURE);
+}
+
+// --- ready ---
+
+constexpr int awaits = 1'000'000;
+
+task<int> await_future(future<int> f) {
+  int sum = 0;
+  for (int i = 0; i < awaits; ++i) sum += co_await f;
+  co_return sum;
+}
+
+task<int> one() { co_return 1; }
+task<int> await_tasks() {
+  int sum = 0;
+  for (int i = 0; i < awaits; ++i) sum += co_await one();
+  co_return sum;
+}
+
+void measure_ready(const bench::report& report) {
+  promise<int> ready;
+  ready.set_value(1);
+  const double of_future = bench::median_ns(
+      [&] { check(cadre::sync_wait(await_future(ready.get_future())), awaits, "ready"); });
+  report("ns_per_call", of_future / awaits, "future");
+  const double of_task =
+      bench::median_ns([] { check(cadre::sync_wait(await_tasks()), awaits, "ready"); });
+  report("ns_per_call", of_task / awaits, "task");
+}
+
+// --- ping-pong ---
+
+constexpr int rounds = 20'000;
+
+struct table {
+  std::vector<promise<int>> there{rounds};
+  std::vector<promise<int>> back{rounds};
+  std::vector<double> ns = std::vector<double>(rounds);
+};
+
+task<> serve(table& t) {
+  for (std::size_t i = 0; i < rounds; ++i) {
+    const auto ball = t.there[i].get_future();
+    co_await ball;
+    t.back[i].set_value(1);
+  }
+}
+
+task<> play(table& t) {
+  for (std::size_t i = 0; i < rounds; ++i) {
+    const auto begin = bench::clock::now();
+    t.there[i].set_value(1);
+    const auto ball = t.back[i].get_future();
+    co_await ball;
+    t.ns[i] = std::chrono::duration<double, std::nano>{bench::clock::now() - begin}.count();
+  }
+}
+
+void measure_ping_pong(const bench::report& report) {
+  for (const std::string_view variant : {"free", "x"}) {
+    bench::in_fresh_process([&] {
+      thread_pool_executor left{1};
+      thread_pool_executor right{1};
+      if (variant == "x") {
+        left.submit([] { bench::pin_this_thread(0); }).get();
+        right.submit([] { bench::pin_this_thread(1); }).get();
+      }
+      table t;
+      auto server = cadre::spawn(right, serve(t));
+      auto player = cadre::spawn(left, play(t));
+      player.get();
+      server.get();
+      report("p50_ns", bench::percentile(t.ns, 0.5), variant);
+      report("p99_ns", bench::percentile(t.ns, 0.99), variant);
+    });
+  }
+}
+
+// --- skynet ---
+
+constexpr long long leaves = 1'000'000;
+constexpr long long sum_of_leaves = leaves * (leaves - 1) / 2;
+
+// The same frame in each: ten futures, awaited one after the other.
+task<long long> skynet(thread_pool_executor& pool, long long first, long long size) {
+  if (size == 1) co_return first;
+  std::array<future<long long>, 10> parts;
+  for (int i = 0; i < 10; ++i) {
+    parts[static_cast<std::size_t>(i)] =
+        cadre::spawn(pool, skynet(pool, first + i * (size / 10), size / 10));
+  }
+  long long sum = 0;
+  for (auto& part : parts) sum += co_await part;
+  co_return sum;
+}
+
+long long skynet_calls(thread_pool_executor& pool, long long first, long long size) {
+  if (size == 1) return first;
+  std::array<future<long long>, 10> parts;
+  for (int i = 0; i < 10; ++i) {
+    parts[static_cast<std::size_t>(i)] = pool.submit(
+        [&pool, first, size, i] { return skynet_calls(pool, first + i * (size / 10), size / 10); });
+  }
+  long long sum = 0;
+  for (auto& part : parts) sum += part.get();
+  return sum;
+}
+
+void measure_skynet(const bench::report& report) {
+  thread_pool_executor pool{bench::workers};
+  const double ns = bench::median_ns(
+      [&] { check(cadre::spawn(pool, skynet(pool, 0, leaves)).get(), sum_of_leaves, "skynet"); });
+  report("ns_per_fork", ns / leaves, "skynet");
+}
+
+void measure_skynet_calls(const bench::report& report) {
+  thread_pool_executor pool{bench::workers};
+  const double ns = bench::median_ns([&] {
+    check(pool.submit([&] { return skynet_calls(pool, 0, leaves); }).get(), sum_of_leaves,
+          "skynet");
+  });
+  report("ns_per_fork", ns / leaves, "skynet");
+}
+
+// --- blocking ---
+
+/// Two threads of two pools, which block in get().
+void measure_blocking(const bench::report& report) {
+  for (const std::string_view variant : {"free", "x"}) {
+    bench::in_fresh_process([&] {
+      thread_pool_executor right{1};
+      if (variant == "x") {
+        bench::pin_this_thread(0);
+        right.submit([] { bench::pin_this_thread(1); }).get();
+      }
+      std::vector<double> samples;
+      for (int i = -rounds / 10; i < rounds; ++i) {
+        const double ns = bench::elapsed_ns([&] { right.submit([] {}).get(); });
+        if (i >= 0) samples.push_back(ns);
+      }
+      report("p50_ns", bench::percentile(samples, 0.5), variant);
+      report("p99_ns", bench::percentile(samples, 0.99), variant);
+    });
+  }
+}
+
+void measure_tasks(const bench::report& report) {
+  measure_ping_pong(report);
+  measure_ready(report);
+  measure_skynet(report);
+}
+
+void measure_calls(const bench::report& report) {
+  measure_blocking(report);
+  measure_skynet_calls(report);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return bench::run("await", argc, argv, {{"cadre", measure_tasks}, {"calls", measure_calls}});
+}

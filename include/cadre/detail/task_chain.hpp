@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// A chain of tasks: one that was spawned, the one that it awaits, the one which that awaits, and so
+// on. At any time at most one of them runs.
+//
+//   drive()      resumes the coroutine in next_, again and again. A coroutine that awaits another
+//                one puts that into next_ and suspends; one that ends puts its parent there. So
+//                neither takes stack, and no coroutine resumes another (no symmetric transfer).
+//   suspend      a coroutine that awaits something else says so (pending_), and suspends. Only then,
+//                with no coroutine on the stack, does drive() add the listener. So no await_suspend
+//                lets another thread resume the coroutine that is still in it.
+//   go_on        whoever completes what is awaited queues the rest, at the executor of the task.
+//
+// The chain belongs to the thread in drive() until that has suspended it, then to whoever
+// completes what it waits for; what hands it over (rest::parts_, the queue) orders.
+#pragma once
+
+#include <cadre/config.hpp>
+#include <cadre/detail/atomic.hpp>
+#include <cadre/detail/call.hpp>
+#include <cadre/detail/completion_set.hpp>
+#include <cadre/detail/state.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace cadre {
+
+class local_executor;
+struct submit_options;
+
+namespace detail {
+
+class task_chain;
+
+/// What every coroutine of a chain has.
+struct CADRE_API chain_link {
+  chain_link() noexcept = default;
+  chain_link(const chain_link&) = delete;
+  chain_link& operator=(const chain_link&) = delete;
+  ~chain_link() {
+    if (moved) where->release();
+  }
+
+  std::coroutine_handle<> handle;
+  task_chain* chain = nullptr;
+  chain_link* parent = nullptr;  // goes on when this one is at its end; null: nobody
+  task_host* where = nullptr;    // where it runs
+  bool moved = false;            // it went there by schedule(), and so holds it
+};
+
+class CADRE_API task_chain {
+ public:
+  task_chain(const task_chain&) = delete;
+  task_chain& operator=(const task_chain&) = delete;
+
+  // --- the coroutine that runs, from an await_suspend or an await_resume ---
+
+  /// `child` is to run next, for `parent`. Throws std::bad_alloc.
+  void call(chain_link& child, chain_link& parent) {
+    if (!child.moved) {
+      child.where = where_;
+    } else if (rest_ == nullptr) {
+      make_rest();
+    }
+    child.chain = this;
+    child.parent = &parent;
+    run_next(child);
+  }
+  /// `link` is at its end, or yields.
+  void leave(chain_link& link) noexcept {
+    if (link.parent != nullptr) run_next(*link.parent);
+  }
+  /// `link` is to go on when `awaited` is done; when the set has one more; at `target`. They throw
+  /// std::bad_alloc, and the last one what a submit() there would.
+  void wait_for(chain_link& link, state_base& awaited);
+  void wait_for(chain_link& link, completion_set& awaited);
+  void move_to(chain_link& link, task_host& target);
+  /// After a wait: throws cancelled_error if a stop request ended it.
+  void end_wait();
+  /// Throws std::bad_alloc.
+  std::stop_token get_stop_token();
+
+  // --- any thread ---
+
+  /// For state_base::request_stop(), while the call runs. False if it was asked before.
+  bool request_chain_stop() noexcept;
+  std::string_view chain_name() const noexcept {
+    return extras_ ? extras_->name : std::string_view{};
+  }
+
+ protected:
+  explicit task_chain(state_base& self) noexcept : self_{self} {}
+  /// Its destructor comes after reset_extras().
+  ~task_chain();
+
+  /// Queues the call, with a reference that is the caller's until then; true if it did. What keeps
+  /// it from that becomes the call's outcome. Throws std::bad_alloc.
+  bool start(local_executor& where, submit_options options, chain_link& first);
+  /// On a worker: runs the chain until it is at its end (complete()), or suspended.
+  bool drive(run_context& context) noexcept;
+  /// After the frames are gone: gives up the executor. Before the result is published; what it
+  /// returns, after that.
+  [[nodiscard]] ref<state_base> retire() noexcept;
+  void reset_extras() noexcept { extras_.reset(); }
+
+ private:
+  class rest;
+  enum class wait : std::uint8_t { none, state, set, move };
+
+  struct on_stop {
+    state_base* self;
+    void operator()() const noexcept;
+  };
+  struct extras {
+    std::string name;
+    std::stop_token stop;
+    std::optional<std::stop_callback<on_stop>> callback;
+  };
+
+  /// The first coroutine is at its end: publishes its result.
+  virtual bool complete(run_context& context) noexcept = 0;
+
+  void run_next(chain_link& link) noexcept {
+    next_ = link.handle;
+    if (link.where != where_) move_back(link);
+  }
+  void move_back(chain_link& link) noexcept;
+  rest& get_rest() {
+    if (rest_ == nullptr) make_rest();
+    return *rest_;
+  }
+  void make_rest();
+  bool suspend() noexcept;
+  void go_on() noexcept;
+
+  state_base& self_;
+  task_host* host_ = nullptr;   // where it was spawned, and which it holds
+  task_host* where_ = nullptr;  // where it runs now, or is to go on
+  std::coroutine_handle<> next_;
+  rest* rest_ = nullptr;  // made by the first wait
+  std::unique_ptr<extras> extras_;
+  int priority_ = 0;
+  wait pending_ = wait::none;
+  // Null, rest_, or one if a stop was requested before there was any.
+  sync::atomic<std::uintptr_t> stop_{0};
+};
+
+}  // namespace detail
+}  // namespace cadre

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+// What a pool does for tasks, which leave their worker and go on later. From its first stretch to
+// its end a task holds the pool: it closes when shutdown() has begun and nothing holds it.
+#include <mutex>
+#include <utility>
+
+#include "executor/thread_pool.hpp"
+
+namespace cadre {
+
+void thread_pool_executor::impl::hold() {
+  if (forked()) refuse();
+  // acquire: pairs with the release half in close_unless_held(), as refuse() reads why.
+  if ((holds_.fetch_add(2, std::memory_order_acquire) & 1) == 0) return;
+  release();
+  refuse();
+}
+
+void thread_pool_executor::impl::release() noexcept {
+  if (forked()) return;
+  // acq_rel: release pairs with the acquire half of the last one, which closes; acquire also with
+  // the release in close_unless_held().
+  if (holds_.fetch_sub(2, std::memory_order_acq_rel) == 3) close();
+}
+
+/// Closes now, or when the last task ends.
+void thread_pool_executor::impl::close_unless_held() {
+  {
+    const std::lock_guard lock{suspended_mutex_};
+    self_ = shared_from_this();
+  }
+  // acq_rel: pairs with those in release(), for self_.
+  if (holds_.fetch_or(1, std::memory_order_acq_rel) < 2) close();
+}
+
+void thread_pool_executor::impl::close() noexcept {
+  queue.close();
+  departures_.fetch_add(1, std::memory_order_release);  // release: pairs with wait_for_workers()
+  sync::futex_wake(&departures_, INT32_MAX);
+  std::shared_ptr<impl> self;
+  const std::lock_guard lock{suspended_mutex_};
+  self.swap(self_);
+}
+
+void thread_pool_executor::impl::resume(detail::state_base& rest, int priority) {
+  if (forked()) refuse();
+  rest.set_owner(this, generation_);
+  if (room_) room_->enter_anyway();
+  detail::waiting_worker* own = priority == 0 ? own_worker_here() : nullptr;
+  if (own != nullptr) {
+    detail::note_submission(rest);
+    own->repost(rest);
+    return;
+  }
+  // The task may end, and then the pool, before accept() is back.
+  const auto keep = shared_from_this();
+  accept(rest, priority);
+}
+
+void thread_pool_executor::impl::enter(detail::call_registry::entry& e) noexcept {
+  const std::lock_guard lock{suspended_mutex_};
+  e.next = suspended_;
+  if (suspended_ != nullptr) suspended_->previous = &e;
+  suspended_ = &e;
+}
+
+void thread_pool_executor::impl::leave(detail::call_registry::entry& e) noexcept {
+  const std::lock_guard lock{suspended_mutex_};
+  (e.previous == nullptr ? suspended_ : e.previous->next) = e.next;
+  if (e.next != nullptr) e.next->previous = e.previous;
+}
+
+void thread_pool_executor::impl::stop_suspended() {
+  std::vector<detail::ref<detail::state_base>> tasks;
+  {
+    const std::lock_guard lock{suspended_mutex_};
+    for (auto* e = suspended_; e != nullptr; e = e->next) tasks.emplace_back(e->call);
+  }
+  // Without the lock: stop callbacks are user code.
+  for (const auto& task : tasks) task->request_stop();
+}
+
+void thread_pool_executor::impl::add_suspended(shutdown_report& report) {
+  const std::lock_guard lock{suspended_mutex_};
+  for (const auto* e = suspended_; e != nullptr; e = e->next) {
+    ++report.still_running;
+    if (!e->call->name().empty()) report.names.emplace_back(e->call->name());
+  }
+}
+
+/// Puts the rest of a task back, which is not to be cancelled.
+void thread_pool_executor::impl::requeue(detail::state_base& rest) noexcept {
+  // relaxed: statistics order nothing. The queue counts it twice.
+  ended_elsewhere_[true].fetch_add(1, std::memory_order_relaxed);
+  try {
+    accept(rest, 0);
+  } catch (...) {
+    rest.fail(std::current_exception());
+    rest.release();
+  }
+}
+
+}  // namespace cadre
