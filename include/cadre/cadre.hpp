@@ -23,4 +23,5 @@
 #include <cadre/stats.hpp>                 // IWYU pragma: export
 #include <cadre/this_worker.hpp>           // IWYU pragma: export
 #include <cadre/thread_pool_executor.hpp>  // IWYU pragma: export
+#include <cadre/timer.hpp>                 // IWYU pragma: export
 #include <cadre/wait.hpp>                  // IWYU pragma: export

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "executor/timers.hpp"
 #include "executor/worker_identity.hpp"
 
 namespace cadre {
@@ -155,6 +156,10 @@ bool thread_pool_executor::impl::make_room(detail::state_base& call) {
   if (room_->try_enter()) return true;
   // relaxed: push() will decide.
   if (refusing_.load(std::memory_order_relaxed)) refuse();
+  if (options_.when_full != when_full::reject && detail::on_timer_thread()) {
+    room_->enter_anyway();
+    return true;
+  }
   switch (options_.when_full) {
     case when_full::reject:
       throw queue_full{"thread_pool: " + std::to_string(*options_.max_pending) +

@@ -14,7 +14,7 @@ thread_pool_executor::~thread_pool_executor() {
     detail::keep_for_ever(std::move(impl_));
     return;
   }
-  impl_->shutdown({});
+  shutdown();
 }
 
 void thread_pool_executor::do_enqueue(detail::state_base& call, const submit_options& options) {
