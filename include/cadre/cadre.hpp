@@ -6,6 +6,7 @@
 
 #include <cadre/bind.hpp>             // IWYU pragma: export
 #include <cadre/codec.hpp>            // IWYU pragma: export
+#include <cadre/completion_queue.hpp>  // IWYU pragma: export
 #include <cadre/config.hpp>           // IWYU pragma: export
 #include <cadre/encoder.hpp>          // IWYU pragma: export
 #include <cadre/errors.hpp>           // IWYU pragma: export

@@ -270,7 +270,7 @@ bool thread_pool_executor::impl::occupy_place() {
 }
 
 void thread_pool_executor::impl::thread_main(unsigned index) {
-  detail::set_worker_identity({index, options_.thread_name_prefix});
+  detail::set_worker_identity({index, options_.thread_name_prefix, &executor_});
   if (initialise(index)) {
     places_[index].worker->run();
     try {
@@ -281,6 +281,7 @@ void thread_pool_executor::impl::thread_main(unsigned index) {
   } else {
     queue.dismiss(false, 0);
   }
+  detail::clear_worker_context();
   detail::set_worker_identity({});
   {
     const std::lock_guard lock{places_mutex_};

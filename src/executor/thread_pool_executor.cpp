@@ -7,7 +7,9 @@
 namespace cadre {
 
 thread_pool_executor::thread_pool_executor(thread_pool_options options)
-    : impl_{std::make_shared<impl>(std::move(options))} {}
+    : impl_{std::make_shared<impl>(std::move(options))} {
+  impl_->belong_to(this);
+}
 
 thread_pool_executor::~thread_pool_executor() {
   if (impl_->forked()) {
@@ -15,6 +17,7 @@ thread_pool_executor::~thread_pool_executor() {
     return;
   }
   shutdown();
+  impl_->belong_to(nullptr);
 }
 
 void thread_pool_executor::do_enqueue(detail::state_base& call, const submit_options& options) {

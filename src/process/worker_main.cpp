@@ -121,7 +121,7 @@ class server {
   server(ipc::worker_end& channel, shared_page& page, const worker_argument& settings)
       : channel_{channel}, page_{page}, settings_{settings}, stops_{page} {
     decode_functions_with(modules_);
-    detail::set_worker_identity({settings_.index, settings_.pool});
+    detail::set_worker_identity({.index = settings_.index, .pool = settings_.pool});
   }
 
   /// The exit code.
@@ -141,6 +141,7 @@ class server {
           break;
         case frame_kind::end:
           if (request.descriptor != code_address{}) run_finalizer(request, body);
+          detail::clear_worker_context();
           return EXIT_SUCCESS;
         default:
           if (!mine) {
@@ -236,6 +237,7 @@ class server {
       watched = what.takes_token;
       if (watched) token = stops_.begin(request.number);
       decoder in{body.subspan(name_size)};
+      const detail::token_scope scope{&token};
       what.run(in, out_, token, begun);
       if (out_.size() > settings_.max_message) refuse_result();
     };
