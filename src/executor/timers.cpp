@@ -42,6 +42,13 @@ std::exception_ptr make_shutdown_error() {
       "executor for as long as its timers are wanted"});
 }
 
+/// Whoever shuts down an executor with timers knows; nobody need be told who did not ask.
+void fail_quietly(state_base& call, const std::exception_ptr& reason) noexcept {
+  if (!call.try_start()) return;
+  call.mark_observed();
+  call.fail(reason);
+}
+
 /// A call that is to be submitted once.
 class one_shot final : public timer {
  public:
@@ -54,7 +61,7 @@ class one_shot final : public timer {
     if (call_->try_start()) call_->run(context);
   }
   void fail(const std::exception_ptr& reason) noexcept override {
-    if (call_->try_start()) call_->fail(reason);
+    fail_quietly(*call_, reason);
   }
   bool is_dead() noexcept override { return !call_->is_pending(); }
 
@@ -248,9 +255,7 @@ void timers::end_all(const executor& where) {
   if (ended == nullptr && series.empty()) return;
   const std::exception_ptr reason = make_shutdown_error();
   for (; ended != nullptr; ended = std::move(ended->next)) ended->fail(reason);
-  for (const auto& s : series) {
-    if (s->try_start()) s->fail(reason);
-  }
+  for (const auto& s : series) fail_quietly(*s, reason);
 }
 
 void timers::forget_parents() noexcept {

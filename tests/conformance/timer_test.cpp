@@ -2,7 +2,6 @@
 // Calls whose time is yet to come.
 #include <cadre/errors.hpp>
 #include <cadre/promise.hpp>
-#include <cadre/this_worker.hpp>
 #include <cadre/timer.hpp>
 #include <cadre/wait.hpp>
 
@@ -469,12 +468,11 @@ TEST(timer_in_process, a_worker_may_wait_for_a_timer_of_its_own_pool) {
 }
 
 TEST(timer_in_process, a_call_may_set_the_next_one_while_its_pool_is_destroyed) {
-  std::atomic<int> left{3};
   future<void> last;
   {
-    thread_pool_executor pool{1};
     const gate here;
-    auto first = pool.submit([&] {
+    thread_pool_executor pool{1};
+    const auto first = pool.submit([&] {
       pass(here.handle(), 0);
       last = submit_after(pool, never_in_a_test, [] {});
     });
@@ -483,6 +481,17 @@ TEST(timer_in_process, a_call_may_set_the_next_one_while_its_pool_is_destroyed) 
   }
 
   EXPECT_THROW(last.get_for(medium_time), shutdown_error);
+}
+
+TEST(timer_in_process, nobody_is_told_of_those_that_a_shutdown_ended_unless_he_asks) {
+  const unhandled_log log;
+  {
+    thread_pool_executor pool{1};
+    static_cast<void>(submit_after(pool, never_in_a_test, [] {}));
+    static_cast<void>(submit_every(pool, never_in_a_test, [] {}));
+  }
+
+  EXPECT_TRUE(log.entries().empty());
 }
 
 TEST(timer_in_process, a_run_may_cancel_its_own_series) {

@@ -26,6 +26,7 @@ namespace net = asio;
 #include <vector>
 
 #include "support/gate.hpp"
+#include "support/process.hpp"
 #include "support/timeouts.hpp"
 
 namespace cadre::test {
@@ -39,6 +40,13 @@ int die() { std::abort(); }
   while (!stop.stop_requested()) std::this_thread::yield();
   return 7;
 }
+
+// In a process of its own: for handlers without an executor Asio keeps threads until exit.
+const child_program uses_std_futures{"uses std futures", [] {
+                                       thread_pool_executor pool{1};
+                                       async_submit(pool, [] {}, net::use_future).get();
+                                       return async_submit(pool, &answer, net::use_future).get();
+                                     }};
 
 template <typename Error>
 bool is(const std::exception_ptr& e) {
@@ -115,11 +123,9 @@ TEST(asio_submit, the_loop_does_not_run_out_of_work_meanwhile) {
 }
 
 TEST(asio_submit, gives_a_std_future_for_use_future) {
-  net::io_context loop;
-  thread_pool_executor pool{1};
+  const ended child = uses_std_futures.run();
 
-  EXPECT_EQ(async_submit(pool, &answer, net::use_future).get(), 42);
-  async_submit(pool, [] {}, net::use_future).get();
+  EXPECT_EQ(child.exit_code, 42) << child;
 }
 
 TEST(asio_submit, a_call_that_is_refused_completes_with_the_reason) {
@@ -197,6 +203,25 @@ TEST(asio_submit, a_crash_in_a_worker_process_is_an_exception_of_the_operation) 
 
   EXPECT_TRUE(is<worker_died>(error));
   EXPECT_EQ(good, 42);
+}
+
+TEST(asio_submit, a_loop_that_stops_early_leaves_the_call_to_its_pool) {
+  const gate here;
+  bool called = false;
+  {
+    net::io_context loop;
+    thread_pool_executor pool{1};
+    async_submit(pool, [at = here.handle()] { return pass(at, 1); },
+                 net::bind_executor(loop, [&](std::exception_ptr, int) { called = true; }));
+    here.await_arrivals(1);
+    net::post(loop, [&] { loop.stop(); });
+    loop.run();
+    here.open();
+    pool.shutdown();
+    EXPECT_EQ(pool.stats().finished, 1U);
+  }
+
+  EXPECT_FALSE(called);
 }
 
 TEST(asio_submit, thousands_complete_each_once) {

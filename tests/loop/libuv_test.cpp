@@ -8,7 +8,21 @@
 
 namespace cadre::test {
 
-TEST(completion_queue_in_libuv, every_future_arrives_on_the_loops_thread) {
+namespace {
+
+/// libuv keeps two descriptors from its first loop on.
+class completion_queue_in_libuv : public testing::Test {
+ public:
+  static void SetUpTestSuite() {
+    uv_loop_t first;
+    uv_loop_init(&first);
+    uv_loop_close(&first);
+  }
+};
+
+}  // namespace
+
+TEST_F(completion_queue_in_libuv, every_future_arrives_on_the_loops_thread) {
   constexpr int count = 2'000;
   thread_pool_executor pool{2};
   completion_queue done;
