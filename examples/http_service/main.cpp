@@ -5,10 +5,11 @@
 //     http_service            prints the port that it listens on, on the loopback interface
 //     GET /primes/N           how many primes there are below N
 //     GET /render/TEXT        TEXT in capitals; "crash" kills the process that renders it
-#include <boost/asio.hpp>
-#include <boost/beast.hpp>
 #include <cadre/asio.hpp>
 #include <cadre/cadre.hpp>
+
+#include <boost/asio.hpp>
+#include <boost/beast.hpp>
 
 #include <cctype>
 #include <cstdlib>

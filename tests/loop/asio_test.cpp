@@ -327,6 +327,25 @@ TEST(asio_cancel, a_pending_call_never_runs) {
   EXPECT_FALSE(ran);
 }
 
+TEST(asio_cancel, a_call_that_is_done_keeps_its_result) {
+  net::io_context loop;
+  thread_pool_executor pool{1};
+  const auto f = pool.submit(&answer);
+  f.wait();
+  net::cancellation_signal signal;
+  int result = 0;
+  async_get(f, net::bind_cancellation_slot(
+                   signal.slot(), net::bind_executor(loop, [&](std::exception_ptr, int value) {
+                     result = value;
+                   })));
+
+  signal.emit(net::cancellation_type::terminal);
+  loop.run();
+
+  EXPECT_EQ(result, 42);
+  EXPECT_EQ(f.get(), 42);
+}
+
 TEST(asio_cancel, total_does_not_stop_what_runs) {
   const gate here;
   net::io_context loop;
