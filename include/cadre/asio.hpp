@@ -89,9 +89,9 @@ void connect_slot([[maybe_unused]] Handler& handler, [[maybe_unused]] const auto
   auto slot = net::get_associated_cancellation_slot(handler);
   if (!slot.is_connected()) return;
   slot.assign([f](net::cancellation_type type) {
-    const bool may_have_effects = (type & (net::cancellation_type::terminal |
-                                           net::cancellation_type::partial)) !=
-                                  net::cancellation_type::none;
+    const bool may_have_effects =
+        (type & (net::cancellation_type::terminal | net::cancellation_type::partial)) !=
+        net::cancellation_type::none;
     may_have_effects ? f.request_stop() : f.cancel();
   });
 #endif

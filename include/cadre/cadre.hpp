@@ -4,20 +4,20 @@
 //     #include <cadre/cadre.hpp>
 #pragma once
 
-#include <cadre/bind.hpp>             // IWYU pragma: export
-#include <cadre/codec.hpp>            // IWYU pragma: export
+#include <cadre/bind.hpp>              // IWYU pragma: export
+#include <cadre/codec.hpp>             // IWYU pragma: export
 #include <cadre/completion_queue.hpp>  // IWYU pragma: export
-#include <cadre/config.hpp>           // IWYU pragma: export
-#include <cadre/encoder.hpp>          // IWYU pragma: export
-#include <cadre/errors.hpp>           // IWYU pragma: export
-#include <cadre/executor.hpp>         // IWYU pragma: export
-#include <cadre/future.hpp>           // IWYU pragma: export
-#include <cadre/hooks.hpp>            // IWYU pragma: export
-#include <cadre/init.hpp>             // IWYU pragma: export
-#include <cadre/inline_executor.hpp>  // IWYU pragma: export
-#include <cadre/local_executor.hpp>   // IWYU pragma: export
-#include <cadre/make_executor.hpp>    // IWYU pragma: export
-#include <cadre/map.hpp>              // IWYU pragma: export
+#include <cadre/config.hpp>            // IWYU pragma: export
+#include <cadre/encoder.hpp>           // IWYU pragma: export
+#include <cadre/errors.hpp>            // IWYU pragma: export
+#include <cadre/executor.hpp>          // IWYU pragma: export
+#include <cadre/future.hpp>            // IWYU pragma: export
+#include <cadre/hooks.hpp>             // IWYU pragma: export
+#include <cadre/init.hpp>              // IWYU pragma: export
+#include <cadre/inline_executor.hpp>   // IWYU pragma: export
+#include <cadre/local_executor.hpp>    // IWYU pragma: export
+#include <cadre/make_executor.hpp>     // IWYU pragma: export
+#include <cadre/map.hpp>               // IWYU pragma: export
 #include <cadre/process_pool_executor.hpp>
 #include <cadre/promise.hpp>               // IWYU pragma: export
 #include <cadre/register_exception.hpp>    // IWYU pragma: export

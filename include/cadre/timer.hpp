@@ -89,9 +89,8 @@ auto submit_timed(Executor& where, time_point due, submit_options& options, Func
       return base.submit(std::move(options), std::move(function), std::move(args)...);
     };
     auto* call = new relayed_call<result, decltype(submit)>{std::move(submit), std::move(stop)};
-    auto f = launch<result>(call, {}, [&](state_base& c, const submit_options& o) {
-      start_at(base, due, c, o, true);
-    });
+    auto f = launch<result>(
+        call, {}, [&](state_base& c, const submit_options& o) { start_at(base, due, c, o, true); });
     call->follow_token();
     return f;
   }
@@ -99,9 +98,9 @@ auto submit_timed(Executor& where, time_point due, submit_options& options, Func
 
 /// Runs the one function each time.
 template <typename Executor, typename Function, typename... Args>
-class repeated_here final : public repeated_work,
-                            public std::enable_shared_from_this<
-                                repeated_here<Executor, Function, Args...>> {
+class repeated_here final
+    : public repeated_work,
+      public std::enable_shared_from_this<repeated_here<Executor, Function, Args...>> {
  public:
   template <typename... Parts>
   repeated_here(Executor& where, submit_options each, Parts&&... parts)
@@ -161,8 +160,8 @@ auto submit_after(Executor& where, std::chrono::duration<Rep, Period> delay, Fun
 }
 template <std::derived_from<executor> Executor, typename Rep, typename Period, typename Function,
           typename... Args>
-auto submit_after(Executor& where, std::chrono::duration<Rep, Period> delay,
-                  submit_options options, Function&& function, Args&&... args) {
+auto submit_after(Executor& where, std::chrono::duration<Rep, Period> delay, submit_options options,
+                  Function&& function, Args&&... args) {
   return detail::submit_timed(where, detail::deadline_after(delay), options,
                               std::forward<Function>(function), std::forward<Args>(args)...);
 }
@@ -202,13 +201,12 @@ template <std::derived_from<executor> Executor, typename Function, typename... A
         std::forward<Args>(args)...);
   } else {
     detail::check_portable<Function, Args...>();
-    work = std::make_shared<
-        detail::repeated_copies<std::decay_t<Function>, std::decay_t<Args>...>>(
+    work = std::make_shared<detail::repeated_copies<std::decay_t<Function>, std::decay_t<Args>...>>(
         where, std::move(options.each), std::forward<Function>(function),
         std::forward<Args>(args)...);
   }
-  auto* series = new detail::repeated_call{
-      where, options.period, options.repeat == repeat::fixed_delay, std::move(work)};
+  auto* series = new detail::repeated_call{where, options.period,
+                                           options.repeat == repeat::fixed_delay, std::move(work)};
   using ref = detail::ref<detail::state<void>>;
   auto f = detail::access::make(ref{series, typename ref::adopt{}});
   series->start(detail::deadline_after(options.first_after.value_or(options.period)));

@@ -14,7 +14,7 @@ local_executor::~local_executor() = default;
 
 shutdown_report executor::shutdown(const shutdown_options& options) {
   detail::timers::end(*this);
-  const shutdown_report report = do_shutdown(options);
+  shutdown_report report = do_shutdown(options);
   detail::timers::end(*this);  // those that its calls have set meanwhile
   return report;
 }

@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "executor/keep_for_ever.hpp"
 #include "future/waiter.hpp"
 
 namespace cadre::detail {
@@ -60,9 +61,7 @@ class one_shot final : public timer {
     run_context context;
     if (call_->try_start()) call_->run(context);
   }
-  void fail(const std::exception_ptr& reason) noexcept override {
-    fail_quietly(*call_, reason);
-  }
+  void fail(const std::exception_ptr& reason) noexcept override { fail_quietly(*call_, reason); }
   bool is_dead() noexcept override { return !call_->is_pending(); }
 
  private:
@@ -212,6 +211,7 @@ std::unique_ptr<timer> timers::take_if(Predicate wanted) noexcept {
     taken = std::move(e.what);
     return true;
   });
+  if (taken == nullptr) return taken;
   heap_.erase(end, heap_.end());
   std::make_heap(heap_.begin(), heap_.end(), later{});
   set_size();
@@ -259,13 +259,7 @@ void timers::end_all(const executor& where) {
 }
 
 void timers::forget_parents() noexcept {
-  // Kept for ever, where leak checkers find them: to destroy them could need what the parent has.
-  struct kept {
-    std::vector<entry> heap;
-    kept* next;
-  };
-  static kept* all = nullptr;
-  if (!heap_.empty()) all = new kept{std::move(heap_), all};
+  if (!heap_.empty()) keep_for_ever(std::make_shared<std::vector<entry>>(std::move(heap_)));
   heap_.clear();
   set_size();
   firing_ = nullptr;

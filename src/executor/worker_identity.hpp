@@ -17,7 +17,7 @@ namespace cadre::detail {
 
 struct worker_identity {
   std::optional<unsigned> index;
-  std::string_view pool;  // outlives the thread, or is taken back
+  std::string_view pool;                                    // outlives the thread, or is taken back
   const sync::atomic<local_executor*>* executor = nullptr;  // as pool; holds null once that is gone
 };
 

@@ -97,10 +97,13 @@ TEST(this_worker, executor_is_none_once_a_call_has_destroyed_it) {
   auto pool = std::make_unique<thread_pool_executor>(1);
   thread_pool_executor& where = *pool;
 
-  EXPECT_EQ(where.submit([&pool] {
-    pool.reset();
-    return this_worker::executor();
-  }).get(), nullptr);
+  EXPECT_EQ(where
+                .submit([&pool] {
+                  pool.reset();
+                  return this_worker::executor();
+                })
+                .get(),
+            nullptr);
 }
 
 TYPED_TEST(this_worker_in_pools, stop_token_is_that_of_the_call) {
@@ -157,11 +160,10 @@ TEST(this_worker, context_is_destroyed_on_its_worker_after_the_finalizer) {
   };
   std::vector<std::string> log;
   {
-    thread_pool_executor pool{
-        {.max_workers = 1,
-         .thread_name_prefix = "crew",
-         .initializer = [&log] { this_worker::emplace_context<noisy>(log); },
-         .finalizer = [&log] { log.emplace_back("finalized"); }}};
+    thread_pool_executor pool{{.max_workers = 1,
+                               .thread_name_prefix = "crew",
+                               .initializer = [&log] { this_worker::emplace_context<noisy>(log); },
+                               .finalizer = [&log] { log.emplace_back("finalized"); }}};
     pool.submit([] {}).get();
   }
 

@@ -64,10 +64,10 @@ TYPED_TEST(timer, a_call_runs_when_its_time_has_come_and_not_before) {
 TYPED_TEST(timer, a_time_of_any_clock_will_do) {
   const auto executor = TypeParam::make(1);
 
-  EXPECT_EQ(submit_at(*executor, std::chrono::system_clock::now() + milliseconds{1}, &multiply, 6,
-                      7)
-                .get(),
-            42);
+  EXPECT_EQ(
+      submit_at(*executor, std::chrono::system_clock::now() + milliseconds{1}, &multiply, 6, 7)
+          .get(),
+      42);
   EXPECT_EQ(submit_at(*executor, clock::now() + milliseconds{1}, &multiply, 2, 3).get(), 6);
 }
 
@@ -106,8 +106,8 @@ TYPED_TEST(timer, cancelled_before_its_time_it_never_runs) {
 TYPED_TEST(timer, its_stop_token_cancels_it) {
   const auto executor = TypeParam::make(1);
   std::stop_source stop;
-  const auto f = submit_after(*executor, never_in_a_test, {.stop_token = stop.get_token()},
-                              &multiply, 6, 7);
+  const auto f =
+      submit_after(*executor, never_in_a_test, {.stop_token = stop.get_token()}, &multiply, 6, 7);
 
   stop.request_stop();
 
@@ -119,8 +119,8 @@ TYPED_TEST(timer, with_a_token_that_is_stopped_already_it_is_cancelled) {
   std::stop_source stop;
   stop.request_stop();
 
-  const auto f = submit_after(*executor, milliseconds{1}, {.stop_token = stop.get_token()},
-                              &multiply, 6, 7);
+  const auto f =
+      submit_after(*executor, milliseconds{1}, {.stop_token = stop.get_token()}, &multiply, 6, 7);
 
   EXPECT_TRUE(f.cancelled());
 }
@@ -290,9 +290,13 @@ TEST(timer_in_process, takes_any_callable_and_argument) {
   thread_pool_executor pool{1};
   std::string text;
 
-  submit_after(pool, milliseconds{1}, [&text, p = std::make_unique<int>(7)](std::unique_ptr<int> q) {
-    text = std::to_string(*p * *q);
-  }, std::make_unique<int>(6)).get();
+  submit_after(
+      pool, milliseconds{1},
+      [&text, p = std::make_unique<int>(7)](std::unique_ptr<int> q) {
+        text = std::to_string(*p * *q);
+      },
+      std::make_unique<int>(6))
+      .get();
 
   EXPECT_EQ(text, "42");
 }
@@ -302,11 +306,12 @@ TEST(timer_in_process, a_series_calls_one_function_object) {
   std::latch five{5};
   std::vector<int> seen;
 
-  const auto beat = submit_every(pool, milliseconds{1}, [&, n = std::make_unique<int>(0)]() mutable {
-    if (*n == 5) return;
-    seen.push_back((*n)++);
-    five.count_down();
-  });
+  const auto beat =
+      submit_every(pool, milliseconds{1}, [&, n = std::make_unique<int>(0)]() mutable {
+        if (*n == 5) return;
+        seen.push_back((*n)++);
+        five.count_down();
+      });
   five.wait();
   beat.cancel();
   pool.shutdown();
@@ -338,8 +343,8 @@ TEST(timer_in_process, fires_by_time_whatever_the_order_of_setting) {
   std::vector<int> order;
   std::vector<future<void>> all;
   for (const int i : offsets) {
-    all.push_back(
-        submit_at(pool, begin + i * std::chrono::microseconds{10}, [&order, i] { order.push_back(i); }));
+    all.push_back(submit_at(pool, begin + i * std::chrono::microseconds{10},
+                            [&order, i] { order.push_back(i); }));
   }
 
   wait(all);
@@ -370,7 +375,8 @@ TEST(timer_in_process, a_hundred_thousand_are_set_fired_and_cancelled_in_time) {
   std::vector<future<void>> all;
   for (int i = 0; i < count; ++i) {
     const bool soon = i % 2 == 0;
-    const auto delay = soon ? milliseconds{1 + static_cast<int>(random() % 100)} : milliseconds{3'600'000};
+    const auto delay =
+        soon ? milliseconds{1 + static_cast<int>(random() % 100)} : milliseconds{3'600'000};
     all.push_back(submit_after(pool, delay, [&ran] { ++ran; }));
   }
   for (std::size_t i = 1; i < all.size(); i += 2) EXPECT_TRUE(all[i].cancel());
@@ -460,9 +466,8 @@ TEST(timer_in_process, a_pool_that_rejects_rejects_the_calls_of_timers) {
 TEST(timer_in_process, a_worker_may_wait_for_a_timer_of_its_own_pool) {
   thread_pool_executor pool{1};
 
-  const auto outer = pool.submit([&] {
-    return submit_after(pool, milliseconds{1}, [] { return 42; }).get();
-  });
+  const auto outer =
+      pool.submit([&] { return submit_after(pool, milliseconds{1}, [] { return 42; }).get(); });
 
   EXPECT_EQ(outer.get_for(long_time), 42);
 }

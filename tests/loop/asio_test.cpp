@@ -44,7 +44,9 @@ int die() { std::abort(); }
 // In a process of its own: for handlers without an executor Asio keeps threads until exit.
 const child_program uses_std_futures{"uses std futures", [] {
                                        thread_pool_executor pool{1};
-                                       async_submit(pool, [] {}, net::use_future).get();
+                                       async_submit(
+                                           pool, [] {}, net::use_future)
+                                           .get();
                                        return async_submit(pool, &answer, net::use_future).get();
                                      }};
 
@@ -68,9 +70,9 @@ TEST(asio_submit, a_callback_gets_the_result_on_the_loops_thread) {
   int result = 0;
 
   async_submit(pool, &answer, net::bind_executor(loop, [&](std::exception_ptr e, int value) {
-    where = std::this_thread::get_id();
-    if (e == nullptr) result = value;
-  }));
+                 where = std::this_thread::get_id();
+                 if (e == nullptr) result = value;
+               }));
   loop.run();
 
   EXPECT_EQ(result, 42);
@@ -110,8 +112,9 @@ TEST(asio_submit, the_loop_does_not_run_out_of_work_meanwhile) {
   net::io_context loop;
   thread_pool_executor pool{1};
   bool called = false;
-  async_submit(pool, [at = here.handle()] { return pass(at, 1); },
-               net::bind_executor(loop, [&](std::exception_ptr, int) { called = true; }));
+  async_submit(
+      pool, [at = here.handle()] { return pass(at, 1); },
+      net::bind_executor(loop, [&](std::exception_ptr, int) { called = true; }));
   here.await_arrivals(1);
 
   loop.poll();
@@ -164,8 +167,8 @@ TEST(asio_submit, of_an_lvalue_future_others_can_still_read_the_value) {
   std::string result;
 
   async_get(f, net::bind_executor(loop, [&](std::exception_ptr, std::string value) {
-    result = std::move(value);
-  }));
+              result = std::move(value);
+            }));
   loop.run();
 
   EXPECT_EQ(result, "shared");
@@ -195,8 +198,7 @@ TEST(asio_submit, a_crash_in_a_worker_process_is_an_exception_of_the_operation) 
   std::exception_ptr error;
   int good = 0;
 
-  async_submit(pool, &die,
-               net::bind_executor(loop, [&](std::exception_ptr e, int) { error = e; }));
+  async_submit(pool, &die, net::bind_executor(loop, [&](std::exception_ptr e, int) { error = e; }));
   async_submit(pool, &answer,
                net::bind_executor(loop, [&](std::exception_ptr, int value) { good = value; }));
   loop.run();
@@ -211,8 +213,9 @@ TEST(asio_submit, a_loop_that_stops_early_leaves_the_call_to_its_pool) {
   {
     net::io_context loop;
     thread_pool_executor pool{1};
-    async_submit(pool, [at = here.handle()] { return pass(at, 1); },
-                 net::bind_executor(loop, [&](std::exception_ptr, int) { called = true; }));
+    async_submit(
+        pool, [at = here.handle()] { return pass(at, 1); },
+        net::bind_executor(loop, [&](std::exception_ptr, int) { called = true; }));
     here.await_arrivals(1);
     net::post(loop, [&] { loop.stop(); });
     loop.run();
@@ -230,8 +233,9 @@ TEST(asio_submit, thousands_complete_each_once) {
   thread_pool_executor pool{2};
   long sum = 0;
   for (int i = 0; i < count; ++i) {
-    async_submit(pool, [i] { return i; },
-                 net::bind_executor(loop, [&](std::exception_ptr, int value) { sum += value; }));
+    async_submit(
+        pool, [i] { return i; },
+        net::bind_executor(loop, [&](std::exception_ptr, int value) { sum += value; }));
   }
 
   loop.run();
@@ -313,10 +317,10 @@ TEST(asio_cancel, a_pending_call_never_runs) {
   std::atomic<bool> ran{false};
   std::exception_ptr error;
   net::cancellation_signal signal;
-  async_submit(pool, [&] { ran = true; },
-               net::bind_cancellation_slot(
-                   signal.slot(),
-                   net::bind_executor(loop, [&](std::exception_ptr e) { error = e; })));
+  async_submit(
+      pool, [&] { ran = true; },
+      net::bind_cancellation_slot(
+          signal.slot(), net::bind_executor(loop, [&](std::exception_ptr e) { error = e; })));
 
   signal.emit(net::cancellation_type::total);
   loop.run();
@@ -384,7 +388,8 @@ net::awaitable<bool> times_out(thread_pool_executor& pool, std::latch& running) 
   using namespace net::experimental::awaitable_operators;
   net::steady_timer timer{co_await net::this_coro::executor, short_time};
   auto call = [&running](std::stop_token stop) { return until_stopped(std::move(stop), &running); };
-  auto either = async_submit(pool, call, net::use_awaitable) || timer.async_wait(net::use_awaitable);
+  auto either =
+      async_submit(pool, call, net::use_awaitable) || timer.async_wait(net::use_awaitable);
   const auto first = co_await std::move(either);
   co_return first.index() == 1;
 }

@@ -107,8 +107,10 @@ TEST(completion_queue, sees_failures_and_cancellations) {
   promise<int> fails;
   promise<int> never;
   std::vector<std::string> seen;
-  q.watch(fails.get_future(), [&](future<int> f) { seen.emplace_back(f.exception() ? "failed" : ""); });
-  q.watch(never.get_future(), [&](future<int> f) { seen.emplace_back(f.cancelled() ? "cancelled" : ""); });
+  q.watch(fails.get_future(),
+          [&](future<int> f) { seen.emplace_back(f.exception() ? "failed" : ""); });
+  q.watch(never.get_future(),
+          [&](future<int> f) { seen.emplace_back(f.cancelled() ? "cancelled" : ""); });
 
   fails.set_exception(std::make_exception_ptr(std::domain_error{"as expected"}));
   never.get_future().cancel();
@@ -275,7 +277,9 @@ TEST(completion_queue, serves_worker_processes_too) {
   completion_queue q;
   int result = 0;
 
-  q.watch(pool.submit(+[](int n) { return 7 * n; }, 6), [&](future<int> f) { result = f.get(); });
+  q.watch(pool.submit(
+              +[](int n) { return 7 * n; }, 6),
+          [&](future<int> f) { result = f.get(); });
   drain_all(q, 1);
 
   EXPECT_EQ(result, 42);

@@ -31,9 +31,8 @@ TEST_F(completion_queue_in_libuv, every_future_arrives_on_the_loops_thread) {
   ASSERT_EQ(uv_loop_init(&loop), 0);
   ASSERT_EQ(uv_poll_init(&loop, &handle, done.native_handle()), 0);
   handle.data = &done;
-  uv_poll_start(&handle, UV_READABLE, [](uv_poll_t* h, int, int) {
-    static_cast<completion_queue*>(h->data)->drain();
-  });
+  uv_poll_start(&handle, UV_READABLE,
+                [](uv_poll_t* h, int, int) { static_cast<completion_queue*>(h->data)->drain(); });
   int seen = 0;
   long sum = 0;
 
