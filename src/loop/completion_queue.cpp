@@ -106,7 +106,8 @@ class completion_list {
     if (generation_ != fork_generation()) {
       // Its states may be locked by threads of the parent. Keep it for ever, where leak checkers
       // find it.
-      next_kept_ = std::exchange(kept_, this);
+      static completion_list* all = nullptr;
+      next_kept_ = std::exchange(all, this);
       return;
     }
     closed_ = true;
@@ -172,8 +173,6 @@ class completion_list {
     // acq_rel: pairs with the other owners' fetch_sub; the last one destroys what all of them used.
     if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
-
-  static inline completion_list* kept_ = nullptr;
 
   const unsigned generation_ = fork_generation();
   const ipc::event event_;

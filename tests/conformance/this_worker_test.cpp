@@ -94,16 +94,16 @@ TEST(this_worker, executor_is_its_pool) {
 }
 
 TEST(this_worker, executor_is_none_once_a_call_has_destroyed_it) {
+  const gate here;
   auto pool = std::make_unique<thread_pool_executor>(1);
-  thread_pool_executor& where = *pool;
+  const auto f = pool->submit([&pool, at = here.handle()] {
+    pass(at, 0);
+    pool.reset();
+    return this_worker::executor();
+  });
+  here.open();  // not before submit() has returned
 
-  EXPECT_EQ(where
-                .submit([&pool] {
-                  pool.reset();
-                  return this_worker::executor();
-                })
-                .get(),
-            nullptr);
+  EXPECT_EQ(f.get(), nullptr);
 }
 
 TYPED_TEST(this_worker_in_pools, stop_token_is_that_of_the_call) {
