@@ -89,7 +89,7 @@ class CADRE_API executor {
  public:
   executor(const executor&) = delete;
   executor& operator=(const executor&) = delete;
-  /// The derived executor's destructor has called shutdown().
+  /// The derived executor's destructor has called shutdown(), which ends its timers, too.
   virtual ~executor();
 
   /// Runs `function(args...)` on a worker. Does not block, unless the executor is bounded and
@@ -128,7 +128,8 @@ class CADRE_API executor {
 
   /// No more calls are accepted; those accepted run, unless cancelled. Idempotent, and concurrent
   /// calls are safe. On one of the executor's own workers it does not wait.
-  shutdown_report shutdown(const shutdown_options& options = {}) { return do_shutdown(options); }
+  /// Timers of this executor that have not come fail with shutdown_error at once: see timer.hpp.
+  shutdown_report shutdown(const shutdown_options& options = {});
 
   /// A snapshot. Cost: some loads per worker.
   executor_stats stats() const { return do_stats(); }
@@ -142,8 +143,6 @@ class CADRE_API executor {
   /// submit(), of a call that can cross to another process, or of any.
   template <bool Portable, typename Function, typename... Args>
   auto submit_any(submit_options options, Function&& function, Args&&... args);
-  template <bool Portable, typename T, bool TakesToken, typename MakeWork>
-  future<T> submit_work(submit_options options, MakeWork make_work);
 
  private:
   friend struct detail::executor_access;
@@ -176,6 +175,7 @@ struct executor_access {
     where.do_enqueue_all(first, count);
   }
   static const void* identity(const executor& where) noexcept { return where.do_identity(); }
+  static bool runs_elsewhere(const executor& where) noexcept { return where.do_runs_elsewhere(); }
 };
 
 /// Calls on their way into an executor together. Holds the queue's reference to each.
@@ -196,19 +196,29 @@ class CADRE_API call_chain {
   std::size_t count_ = 0;
 };
 
+/// Lets `where` run a call whose future is out already. If it refuses, the call fails with the reason.
+CADRE_API void submit_proxy(executor& where, state_base& call,
+                            const submit_options& options) noexcept;
+
 /// For executors that cannot kill what runs: throws std::invalid_argument if `options` ask for it.
 CADRE_API void refuse_limits(const char* who, const submit_options& options);
 
-/// Gives a call to an executor, and its future to the caller.
-template <typename T, typename Call>
-future<T> launch(executor& where, Call* call, const submit_options& options = {}) {
+/// Gives a call to an executor, by `enqueue`, and its future to the caller.
+template <typename T, typename Call, typename Enqueue>
+future<T> launch(Call* call, const submit_options& options, const Enqueue& enqueue) {
   using ref = detail::ref<state<T>>;
   auto result = access::make(ref{call, typename ref::adopt{}});
   // The queue's reference, until the queue has taken it.
   ref queued{call, typename ref::adopt{}};
-  executor_access::enqueue(where, *call, options);
+  enqueue(*call, options);
   queued.detach();
   return result;
+}
+template <typename T, typename Call>
+future<T> launch(executor& where, Call* call) {
+  return launch<T>(call, {}, [&where](state_base& c, const submit_options& o) {
+    executor_access::enqueue(where, c, o);
+  });
 }
 
 template <typename Function, typename... Args>
@@ -219,28 +229,53 @@ void check_callable(const char* who, const Function& function) {
   if (is_empty_callable(function)) throw_empty_callable(who);
 }
 
-}  // namespace detail
+/// Makes the call and has `enqueue(call, options)` queue it.
+template <bool Portable, typename T, bool TakesToken, typename Enqueue, typename MakeWork>
+future<T> submit_work(const Enqueue& enqueue, submit_options& options, const MakeWork& make_work) {
+  using work = decltype(make_work());
+  if constexpr (!TakesToken) {
+    if (options.name.empty() && !options.stop_token.stop_possible()) {
+      using plain = call<T, work>;
+      using type = std::conditional_t<Portable, portable_call<plain>, plain>;
+      return launch<T>(new type{make_work()}, options, enqueue);
+    }
+  }
+  using tracked = tracked_call<T, work, TakesToken>;
+  using type = std::conditional_t<Portable, portable_call<tracked>, tracked>;
+  auto* call = new type{std::move(options.name), options.stop_token, make_work()};
+  if (options.stop_token.stop_requested()) {  // too late: it is never queued
+    call->cancel();
+    call->release();
+    using ref = detail::ref<state<T>>;
+    return access::make(ref{call, typename ref::adopt{}});
+  }
+  auto f = launch<T>(call, options, enqueue);
+  call->follow_token();
+  return f;
+}
 
-template <bool Portable, typename Function, typename... Args>
-auto executor::submit_any(submit_options options, Function&& function, Args&&... args) {
-  detail::check_callable<Function, Args...>("submit", function);
-  if constexpr (detail::is_callable<Function, Args...>) {
-    using result = detail::call_result<Function, Args...>;
-    static_assert(detail::is_result<result>,
+/// submit(), to wherever `enqueue` puts the call. `lends`: it encodes the call before it returns, so
+/// that arguments may stay the caller's.
+template <bool Portable, typename Enqueue, typename Function, typename... Args>
+auto submit_by(const Enqueue& enqueue, [[maybe_unused]] bool lends, submit_options& options,
+               Function&& function, Args&&... args) {
+  check_callable<Function, Args...>("submit", function);
+  if constexpr (is_callable<Function, Args...>) {
+    using result = call_result<Function, Args...>;
+    static_assert(is_result<result>,
                   "cadre: the result of a call must be movable, a reference or void");
-    if constexpr (detail::is_result<result>) {
-      using work = detail::bound_for<Function, Args...>;
-      constexpr bool takes_token = detail::takes_stop_token<Function, Args...>;
-      if constexpr (Portable && (detail::is_lent<Args> || ...)) {
-        if (do_runs_elsewhere()) {
-          using lent =
-              detail::lent_work<result, std::decay_t<Function>, detail::lent_argument<Args>...>;
-          return submit_work<Portable, result, takes_token>(std::move(options), [&] {
+    if constexpr (is_result<result>) {
+      using work = bound_for<Function, Args...>;
+      constexpr bool takes_token = takes_stop_token<Function, Args...>;
+      if constexpr (Portable && (is_lent<Args> || ...)) {
+        if (lends) {
+          using lent = lent_work<result, std::decay_t<Function>, lent_argument<Args>...>;
+          return submit_work<Portable, result, takes_token>(enqueue, options, [&] {
             return lent{std::forward<Function>(function), {std::forward<Args>(args)...}};
           });
         }
       }
-      return submit_work<Portable, result, takes_token>(std::move(options), [&] {
+      return submit_work<Portable, result, takes_token>(enqueue, options, [&] {
         if constexpr (sizeof...(Args) == 0) {
           return work{std::forward<Function>(function)};
         } else {
@@ -251,32 +286,13 @@ auto executor::submit_any(submit_options options, Function&& function, Args&&...
   }
 }
 
-template <bool Portable, typename T, bool TakesToken, typename MakeWork>
-future<T> executor::submit_work(submit_options options, MakeWork make_work) {
-  using work = decltype(make_work());
-  if constexpr (!TakesToken) {
-    if (options.name.empty() && !options.stop_token.stop_possible()) {
-      using plain = detail::call<T, work>;
-      using type = std::conditional_t<Portable, detail::portable_call<plain>, plain>;
-      return detail::launch<T>(*this, new type{make_work()}, options);
-    }
-  }
-  using tracked = detail::tracked_call<T, work, TakesToken>;
-  using type = std::conditional_t<Portable, detail::portable_call<tracked>, tracked>;
-  auto* call = new type{std::move(options.name), options.stop_token, make_work()};
-  if (options.stop_token.stop_requested()) {  // too late: it is never queued
-    call->cancel();
-    call->release();
-    using ref = detail::ref<detail::state<T>>;
-    return detail::access::make(ref{call, typename ref::adopt{}});
-  }
-  auto f = detail::launch<T>(*this, call, options);
-  call->follow_token();
-  return f;
+}  // namespace detail
+
+template <bool Portable, typename Function, typename... Args>
+auto executor::submit_any(submit_options options, Function&& function, Args&&... args) {
+  return detail::submit_by<Portable>(
+      [this](detail::state_base& call, const submit_options& o) { do_enqueue(call, o); },
+      do_runs_elsewhere(), options, std::forward<Function>(function), std::forward<Args>(args)...);
 }
 
 }  // namespace cadre
-
-#include <cadre/detail/map_start.hpp>
-
-#include <cadre/detail/map_remote.hpp>

@@ -5,10 +5,19 @@
 #include <stdexcept>
 #include <utility>
 
+#include "executor/timers.hpp"
+
 namespace cadre {
 
 executor::~executor() = default;
 local_executor::~local_executor() = default;
+
+shutdown_report executor::shutdown(const shutdown_options& options) {
+  detail::timers::end(*this);
+  shutdown_report report = do_shutdown(options);
+  detail::timers::end(*this);  // those that its calls have set meanwhile
+  return report;
+}
 
 void executor::do_enqueue_all(detail::state_base*& first, std::size_t count) {
   for (; count > 0; --count) {
@@ -55,22 +64,51 @@ void throw_empty_callable(const char* who) {
                               "nothing was submitted"};
 }
 
-void submit_then(executor& where, state_base& call) noexcept {
-  // A call of its own starts the then-call, which the reader of its future may cancel meanwhile.
-  const auto start = [then = ref{&call, ref<state_base>::adopt{}}] {
-    run_context context;
-    if (then->try_start()) then->run(context);
-  };
-  ref then{&call};
+namespace {
+
+/// Runs a call that is no longer its maker's alone: the reader of its future may cancel it meanwhile,
+/// so it cannot change its owner, and goes into no queue itself.
+class proxy_call final : public state_base {
+ public:
+  explicit proxy_call(state_base& call) : state_base{posted}, call_{&call} {}
+
+  bool run(run_context& context) noexcept override {
+    const ref call = std::move(call_);
+    if (call->try_start()) return call->run(context);
+    context.about_to_publish(true);
+    return true;
+  }
+
+  /// Null: the executor drops what is pending.
+  void fail(std::exception_ptr reason) noexcept override {
+    const ref call = std::move(call_);
+    if (reason == nullptr) {
+      call->cancel();
+    } else if (call->try_start()) {
+      call->fail(std::move(reason));
+    }
+  }
+
+ private:
+  ~proxy_call() override = default;
+
+  ref<state_base> call_;
+};
+
+}  // namespace
+
+void submit_proxy(executor& where, state_base& call, const submit_options& options) noexcept {
   try {
-    auto* starter = new posted_call<decltype(start)>{start};
-    ref queued{starter, ref<posted_call<decltype(start)>>::adopt{}};
-    executor_access::enqueue(where, *starter);
+    auto* proxy = new proxy_call{call};
+    ref queued{proxy, ref<proxy_call>::adopt{}};
+    executor_access::enqueue(where, *proxy, options);
     queued.detach();
   } catch (...) {
-    if (then->try_start()) then->fail(std::current_exception());
+    if (call.try_start()) call.fail(std::current_exception());
   }
 }
+
+void submit_then(executor& where, state_base& call) noexcept { submit_proxy(where, call, {}); }
 
 }  // namespace detail
 }  // namespace cadre

@@ -64,7 +64,7 @@ class inline_executor::impl {
 };
 
 inline_executor::inline_executor() : impl_{std::make_unique<impl>()} {}
-inline_executor::~inline_executor() = default;
+inline_executor::~inline_executor() { shutdown(); }
 
 void inline_executor::do_enqueue(detail::state_base& call, const submit_options& options) {
   detail::refuse_limits("inline_executor", options);

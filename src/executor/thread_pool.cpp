@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "executor/timers.hpp"
 #include "executor/worker_identity.hpp"
 
 namespace cadre {
@@ -160,6 +161,10 @@ bool thread_pool_executor::impl::make_room(detail::state_base& call) {
   if (room_->try_enter()) return true;
   // relaxed: push() will decide.
   if (refusing_.load(std::memory_order_relaxed)) refuse();
+  if (options_.when_full != when_full::reject && detail::on_timer_thread()) {
+    room_->enter_anyway();
+    return true;
+  }
   switch (options_.when_full) {
     case when_full::reject:
       throw queue_full{"thread_pool: " + std::to_string(*options_.max_pending) +
@@ -270,7 +275,7 @@ bool thread_pool_executor::impl::occupy_place() {
 }
 
 void thread_pool_executor::impl::thread_main(unsigned index) {
-  detail::set_worker_identity({index, options_.thread_name_prefix});
+  detail::set_worker_identity({index, options_.thread_name_prefix, &executor_});
   if (initialise(index)) {
     places_[index].worker->run();
     try {
@@ -281,6 +286,7 @@ void thread_pool_executor::impl::thread_main(unsigned index) {
   } else {
     queue.dismiss(false, 0);
   }
+  detail::clear_worker_context();
   detail::set_worker_identity({});
   {
     const std::lock_guard lock{places_mutex_};

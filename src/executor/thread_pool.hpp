@@ -29,6 +29,11 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   shutdown_report shutdown(const shutdown_options& options);
   executor_stats stats();
   unsigned max_workers() const noexcept { return max_workers_; }
+  /// Null: it is being destroyed.
+  void belong_to(local_executor* e) noexcept {
+    // release: pairs with the acquire in this_worker::executor().
+    executor_.store(e, std::memory_order_release);
+  }
   bool forked() const noexcept { return generation_ != detail::fork_generation(); }
 
   // worker_pool
@@ -89,6 +94,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   const unsigned generation_ = detail::fork_generation();
   thread_pool_options options_;
   std::unique_ptr<detail::room> room_;
+  sync::atomic<local_executor*> executor_{nullptr};
 
   std::vector<place> places_;  // as many as there can ever be workers
   sync::atomic<unsigned> places_used_{0};

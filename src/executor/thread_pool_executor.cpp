@@ -7,14 +7,17 @@
 namespace cadre {
 
 thread_pool_executor::thread_pool_executor(thread_pool_options options)
-    : impl_{std::make_shared<impl>(std::move(options))} {}
+    : impl_{std::make_shared<impl>(std::move(options))} {
+  impl_->belong_to(this);
+}
 
 thread_pool_executor::~thread_pool_executor() {
   if (impl_->forked()) {
     detail::keep_for_ever(std::move(impl_));
     return;
   }
-  impl_->shutdown({});
+  shutdown();
+  impl_->belong_to(nullptr);
 }
 
 void thread_pool_executor::do_enqueue(detail::state_base& call, const submit_options& options) {

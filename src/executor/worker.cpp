@@ -242,6 +242,7 @@ void worker::measure_run_time(const context& c) noexcept {
 
 void worker::claim(state_base& awaited) {
   if (!awaited.owned_by(&pool_)) return;
+  const token_scope no_token{nullptr};  // the claimed call has its own, or none
   if (!stack_has_room()) {
     if (!pool_.queue.replacements_left()) throw_too_deep();
     return;

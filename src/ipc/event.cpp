@@ -18,4 +18,9 @@ void event::ring() const noexcept {
   [[maybe_unused]] const ssize_t written = ::write(fd_.get(), &once, sizeof once);
 }
 
+void event::silence() const noexcept {
+  std::uint64_t rings = 0;
+  [[maybe_unused]] const ssize_t got = ::read(fd_.get(), &rings, sizeof rings);
+}
+
 }  // namespace cadre::ipc

@@ -19,6 +19,8 @@ class event {
 
   /// Never blocks. A system call.
   void ring() const noexcept;
+  /// For pollers that report a level: not readable again until the next ring(). A system call.
+  void silence() const noexcept;
   int fd() const noexcept { return fd_.get(); }
 
  private:

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "executor/timers.hpp"
 #include "process/borrowed.hpp"
 #include "process/code.hpp"
 #include "process/module_table.hpp"
@@ -186,6 +187,7 @@ void process_pool_executor::impl::reserve_room() {
                      " calls are pending, as many as max_pending allows; the call was not "
                      "accepted: try again later, or let submit block"};
   }
+  if (detail::on_timer_thread()) return room_->enter_anyway();
   const detail::blocking_scope scope{nullptr, 0, false};
   if (!room_->enter()) refuse();
 }

@@ -23,7 +23,7 @@ process_pool_executor::~process_pool_executor() {
     detail::keep_for_ever(std::move(impl_));
     return;
   }
-  impl_->shutdown({});
+  shutdown();
 }
 
 void process_pool_executor::terminate_workers() { impl_->end_workers(SIGTERM); }

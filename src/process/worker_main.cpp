@@ -229,7 +229,7 @@ class server {
         stops_{page},
         memories_{std::move(packets)} {
     decode_functions_with(modules_);
-    detail::set_worker_identity({settings_.index, settings_.pool});
+    detail::set_worker_identity({.index = settings_.index, .pool = settings_.pool});
   }
 
   /// The exit code.
@@ -253,6 +253,7 @@ class server {
           break;
         case frame_kind::end:
           if (request.descriptor != code_address{}) run_finalizer(request, body);
+          detail::clear_worker_context();
           return EXIT_SUCCESS;
         default:
           if (!mine) {
@@ -374,6 +375,7 @@ class server {
       decoder in{body.subspan(name_size)};
       detail::apart::receive(in, arriving_);
       const detail::parts_beside beside{out_, parts_};
+      const detail::token_scope scope{&token};
       what.run(in, out_, token, serving_.begun);
       if (!serving_.replied) refuse_too_large();
     };

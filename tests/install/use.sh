@@ -11,7 +11,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 use_cmake() {
   cmake -G Ninja -S "$here/user" -B "$work/$how" --fresh -DCMAKE_CXX_FLAGS="-Wall -Wextra -Werror" "$@"
   cmake --build "$work/$how"
-  "$work/$how/user"
+  for program in "$work/$how"/user "$work/$how"/user_of_*asio; do
+    [ ! -x "$program" ] || "$program"
+  done
 }
 
 case $how in

@@ -157,6 +157,18 @@ class call : public state<T> {
   };
 };
 
+/// Makes `token` the this_worker::stop_token() of this thread for a scope.
+class CADRE_API token_scope {
+ public:
+  explicit token_scope(const std::stop_token* token) noexcept;
+  ~token_scope();
+  token_scope(const token_scope&) = delete;
+  token_scope& operator=(const token_scope&) = delete;
+
+ private:
+  const std::stop_token* before_;
+};
+
 /// A call with a name, a stop_token, or both.
 template <typename T, typename Function, bool TakesToken>
 class tracked_call : public state<T> {
@@ -175,13 +187,15 @@ class tracked_call : public state<T> {
 
   /// From now on the token given at submit cancels or stops the call. Before it is enqueued.
   void follow_token() {
-    if (stop_.stop_possible()) callback_.emplace(std::move(stop_), on_stop{this});
+    if (stop_.stop_possible()) callback_.emplace(stop_, on_stop{this});
   }
 
   bool run(run_context& context) noexcept override {
     call_registry::entry entry{this};
     if (context.registry != nullptr) context.registry->enter(entry);
     const auto final = this->fill([this]() -> T {
+      const std::stop_token token = TakesToken ? source_.get_token() : stop_;
+      const token_scope scope{&token};
       if constexpr (TakesToken) {
         return static_cast<T>(function_(source_.get_token()));
       } else {
