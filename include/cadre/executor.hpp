@@ -296,3 +296,7 @@ auto executor::submit_any(submit_options options, Function&& function, Args&&...
 }
 
 }  // namespace cadre
+
+#include <cadre/detail/map_start.hpp>
+
+#include <cadre/detail/map_remote.hpp>
