@@ -21,11 +21,11 @@ namespace detail {
 ///
 ///   completing thread                     loop
 ///   P1  push onto ready_                  D1  ready_ := draining, take what was there
-///   P2  ring if it was asleep             D2  silence the descriptor, if it was rung
+///   P2  ring if it was asleep             D2  silence the descriptor
 ///                                         D3  draining -> asleep, if nothing came; else D1
 ///
 /// The list ends with `asleep` or `draining`, whichever it was pushed onto. A ring that comes after
-/// D2 wakes the loop for nothing, once: a drain() that finds nothing silences, too.
+/// D2 wakes the loop for nothing, once.
 class completion_list {
  public:
   /// The state of its future has a reference meanwhile: the node's.
@@ -62,7 +62,8 @@ class completion_list {
     require_own_process();
     if (std::exchange(draining_, true)) return 0;
     refs_.fetch_add(1, std::memory_order_relaxed);  // relaxed: as in add(); a callback may destroy
-    if (take() || left_over_) event_.silence();
+    take();
+    event_.silence();
     std::size_t drained = 0;
     for (;;) {
       while (oldest_ != nullptr && drained < limit && !closed_) {
@@ -78,8 +79,7 @@ class completion_list {
       }
       take();
     }
-    left_over_ = oldest_ != nullptr;
-    if (left_over_) event_.ring();
+    if (oldest_ != nullptr) event_.ring();
     draining_ = false;
     release();
     return drained;
@@ -136,8 +136,8 @@ class completion_list {
         "child"};
   }
 
-  /// D1. Moves what is ready behind what was left. True if it was rung, or is empty.
-  bool take() noexcept {
+  /// D1. Moves what is ready behind what was left.
+  void take() noexcept {
     // acquire: pairs with the release in push(); relaxed would do for D1 itself.
     completion* node = ready_.exchange(draining(), std::memory_order_acquire);
     completion* first = nullptr;
@@ -151,7 +151,6 @@ class completion_list {
       (oldest_ == nullptr ? oldest_ : last_->next_ready_) = first;
       last_ = last;
     }
-    return node == asleep;
   }
 
   void run_oldest() noexcept {
@@ -188,7 +187,6 @@ class completion_list {
   completion* last_ = nullptr;
   bool draining_ = false;
   bool closed_ = false;
-  bool left_over_ = false;  // drain() ended at its limit, and rang
   std::deque<std::uint64_t> keys_;
 };
 
