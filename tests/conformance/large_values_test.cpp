@@ -66,8 +66,9 @@ struct transient {
 template <>
 struct cadre::codec<cadre::test::transient> {
   static void encode(encoder& out, const test::transient& value) {
-    const std::vector<int> made(static_cast<std::size_t>(value.count), value.count);
+    std::vector<int> made(static_cast<std::size_t>(value.count), value.count);
     ::cadre::encode(out, made);
+    for (volatile int& n : made) n = -1;
   }
   static test::transient decode(decoder& in) {
     const auto made = ::cadre::decode<std::vector<int>>(in);
