@@ -126,7 +126,8 @@ class small_pool {
     frame.write(&header, sizeof header);
     maker_.last->portable()->encode(*maker_.last, frame);
     header.size = frame.size() - sizeof header;
-    task* t = task::make(*maker_.last, {}, frame);
+    detail::large_parts none{detail::large_parts::mode::copied, nullptr};
+    task* t = task::make(*maker_.last, {}, frame, none);
     t->header().size = header.size;
     sent_.insert(t);
     worker_.send(*t);

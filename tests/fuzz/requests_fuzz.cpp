@@ -125,7 +125,7 @@ class hostile_pool {
 
   void read() {
     answers_.clear();
-    parser_.read(*reader_, answers_, 64);
+    parser_.read(*reader_, hello_.first, answers_, 64);
   }
 
  private:
