@@ -8,12 +8,14 @@
 
 #include <atomic>
 #include <memory>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "support/gate.hpp"
 #include "support/other_thread.hpp"
+#include "support/unhandled_log.hpp"
 
 namespace cadre::test {
 
@@ -38,6 +40,24 @@ TEST(cancel, wakes_a_blocked_get) {
 
   EXPECT_TRUE(cancelled);
   here.open();
+}
+
+TEST(cancel, of_posted_calls_by_shutdown_is_no_error_that_nobody_handled) {
+  const gate here;
+  const unhandled_log log;
+  bool ran = false;
+  {
+    thread_pool_executor pool{1};
+    pool.post([&] { pass(here.handle(), 0); });
+    here.await_arrivals(1);
+    pool.post([&] { ran = true; });
+
+    pool.shutdown({.wait = false, .cancel_pending = true});
+    here.open();
+  }
+
+  EXPECT_FALSE(ran);
+  EXPECT_EQ(log.entries(), std::vector<std::string>{});
 }
 
 TEST(cancel, runs_the_done_callbacks) {

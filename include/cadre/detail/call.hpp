@@ -267,7 +267,8 @@ class posted_call final : public state_base {
 
   void fail(std::exception_ptr reason) noexcept override {
     discard();
-    report_unhandled("posted call", {}, std::move(reason));
+    // Without a reason it was cancelled, which somebody asked for.
+    if (reason) report_unhandled("posted call", {}, std::move(reason));
   }
 
   /// Destroys the callable, run or unrun.
