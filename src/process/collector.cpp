@@ -115,7 +115,7 @@ bool process_pool_executor::impl::collect_once(lock& held) {
       pump();
     }
   }
-  keep_time(now);
+  if (keep_time(now)) again = true;
   if (relieve_slow(now)) again = true;
   if (closed_ && outstanding_ == 0) {
     for (auto& [token, w] : workers_) {
@@ -273,12 +273,17 @@ void process_pool_executor::impl::initialised(remote_worker& w, const process::a
 
 // --- time ---
 
-/// Moves calls that are to end on to their next step.
-void process_pool_executor::impl::keep_time(clock::time_point now) {
+/// Moves calls that are to end on to their next step. True if others were queued again for it.
+bool process_pool_executor::impl::keep_time(clock::time_point now) {
   constexpr std::array signals{0, SIGTERM, SIGKILL};
+  const std::size_t queued = queue_.size();
   for (auto& [token, w] : workers_) {
     task* t = w->head();
     if (t != nullptr && t->deadline <= now && t->stop_steps < signals.size()) {
+      if (t->stop_steps != 0 && !set_apart(*w, *t)) {
+        t->deadline = now + std::chrono::milliseconds{1};
+        continue;
+      }
       if (t->stopping == stop_reason::none) t->stopping = stop_reason::timeout;
       if (t->stop_steps == 0) {
         w->request_stop(*t);
@@ -294,6 +299,19 @@ void process_pool_executor::impl::keep_time(clock::time_point now) {
       end_worker(*w);
     }
   }
+  if (queue_.size() == queued) return false;
+  pump();
+  return true;
+}
+
+/// Before a signal that is meant for the call `t`: no other one is to be hit. False if the worker has
+/// gone on to another one.
+bool process_pool_executor::impl::set_apart(remote_worker& w, const task& t) {
+  w.signalled = true;
+  while (task* behind = w.revoke_last()) queue_.push_again(*behind);
+  if (!w.is_past(t)) return true;
+  w.signalled = t.stop_steps > 1;
+  return false;
 }
 
 /// Gives the calls behind one that runs for long to other workers: to spread(), they are not idle

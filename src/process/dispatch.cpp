@@ -281,7 +281,7 @@ void process_pool_executor::impl::conclude(const answers& from,
 void process_pool_executor::impl::retire_if_due(remote_worker& w, const process::answer_header& a) {
   const bool old = options_.max_calls_per_worker && w.calls >= *options_.max_calls_per_worker;
   const bool large = options_.max_resident != 0 && a.resident > options_.max_resident;
-  if ((old || large) && w.now == remote_worker::condition::ready) end_worker(w);
+  if ((old || large || w.signalled) && w.now == remote_worker::condition::ready) end_worker(w);
 }
 
 /// What it has not begun goes to others; after the call that it runs it ends.

@@ -118,7 +118,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::exception_ptr protocol_broken(const process::task& t, const process::remote_worker& w) const;
   std::exception_ptr verdict_on(const process::task& t, const process::remote_worker& w,
                                 const process::death_report& how) const;
-  void keep_time(clock::time_point now);
+  bool keep_time(clock::time_point now);
+  bool set_apart(process::remote_worker& w, const process::task& t);
   bool relieve_slow(clock::time_point now);
   clock::time_point next_deadline() const noexcept;
   void break_pool(std::string why, lock& held);

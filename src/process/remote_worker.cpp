@@ -171,6 +171,14 @@ bool remote_worker::has_begun(const task& t) const noexcept {
   return page_->claims.is_taken(t.number % ipc::claim_table::slot_count, t.number);
 }
 
+bool remote_worker::is_past(const task& t) const noexcept {
+  for (std::uint64_t n = t.number + 1; n < next_; ++n) {
+    const task* const behind = entries_[n % entries_.size()];
+    if (behind != nullptr && has_begun(*behind)) return true;
+  }
+  return false;
+}
+
 bool remote_worker::revoke(task& t) noexcept {
   if (&t == sending_ || !page_->claims.revoke(t.number % ipc::claim_table::slot_count, t.number)) {
     return false;

@@ -65,7 +65,7 @@ class remote_worker {
 
   std::size_t in_flight() const noexcept { return static_cast<std::size_t>(next_ - first_); }
   bool may_send() const noexcept {
-    return now == condition::ready && !faulty && !crowded && sending_ == nullptr &&
+    return now == condition::ready && !faulty && !crowded && !signalled && sending_ == nullptr &&
            control_.empty() && in_flight() < ipc::claim_table::slot_count;
   }
   /// Tells the worker of the shared memory that `t` refers to; `gone` is rung when some of it goes.
@@ -89,6 +89,8 @@ class remote_worker {
   bool revoke(task& t) noexcept;
   /// Takes back the call that was sent last, if the worker is not about to come to it. Or null.
   task* revoke_last() noexcept;
+  /// It has come to a call behind `t`, so the answer of that is on its way.
+  bool is_past(const task& t) const noexcept;
   /// The number of the call whose answer is next; it changes when the worker gets on.
   std::uint64_t turn() const noexcept { return first_; }
   /// A call that is not the next in turn; revoked ones do not count.
@@ -125,7 +127,8 @@ class remote_worker {
 
   bool faulty = false;  // it broke the protocol: never to be read again
   bool armed = false;
-  bool crowded = false;  // no more memory can be shared with it, until:
+  bool signalled = false;  // to end its call: it may die of that later, so it gets no other one
+  bool crowded = false;    // no more memory can be shared with it, until:
   std::chrono::steady_clock::time_point crowded_until{};
 
   // --- for the pool's decisions ---

@@ -42,6 +42,14 @@ inline void pause() noexcept {
 #endif
 }
 
+/// Stays on this processor for about so long, and touches no memory that others do.
+inline void pause_for(std::chrono::nanoseconds time) noexcept {
+  const auto end = std::chrono::steady_clock::now() + time;
+  do {
+    pause();
+  } while (std::chrono::steady_clock::now() < end);
+}
+
 /// Lets another thread of this processor run. A system call.
 void yield() noexcept;
 

@@ -19,24 +19,20 @@ bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
   using clock = std::chrono::steady_clock;
   constexpr std::chrono::nanoseconds first_look{170};
   constexpr std::chrono::nanoseconds between_looks{50};
-  constexpr std::chrono::nanoseconds alone{3000};
+  constexpr int looks_alone = 50;
   if (ready()) return true;
   if (budget <= budget.zero()) return false;
-  const clock::time_point begin = clock::now();
-  clock::time_point now = begin;
-  for (clock::time_point look = begin + first_look; now - begin < alone;
-       look = now + between_looks) {
-    do {
-      pause();
-      now = clock::now();
-    } while (now < look);
+  pause_for(first_look);
+  for (int look = 0; look < looks_alone; ++look) {
     if (ready()) return true;
+    pause_for(between_looks);
   }
+  const clock::time_point end = clock::now() + budget;
   do {
-    yield();
     if (ready()) return true;
-  } while (clock::now() - begin < budget);
-  return false;
+    yield();
+  } while (clock::now() < end);
+  return ready();
 }
 
 }  // namespace cadre::sync

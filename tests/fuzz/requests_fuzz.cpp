@@ -65,6 +65,7 @@ class hostile_pool {
     encode(argument, process::worker_argument{0, false, 1'000'000, "fuzz"});
     const std::array fds{copy_of(mine_.handle.get()), copy_of(shared_.handle.get()),
                          copy_of(bell_.fd()), copy_of(hello_.second.fd())};
+    packets_ = fds[3];
     hello_.second.close();
     const auto bytes = argument.bytes();
     worker_ = std::thread{[this, fds, copy = std::vector(bytes.begin(), bytes.end())] {
@@ -96,6 +97,7 @@ class hostile_pool {
       std::this_thread::yield();
     }
     worker_.join();
+    ::close(packets_);  // which a worker keeps until its process ends
   }
 
   void write(std::span<const std::byte> bytes) {
@@ -137,6 +139,7 @@ class hostile_pool {
   ipc::created_region shared_ =
       ipc::region::create(process::shared_page_size, ipc::region::access::both);
   ipc::event bell_;
+  int packets_ = -1;
   std::pair<ipc::packet_socket, ipc::packet_socket> hello_ = ipc::packet_socket::pair();
   ipc::own_half half_ = ipc::own_half_of(mine_.memory);
   ipc::region theirs_;

@@ -21,6 +21,7 @@ bool futex_wait_shared(const atomic<std::uint32_t>& word, std::uint32_t expected
                        time_point deadline = never) noexcept;
 void futex_wake_shared(const atomic<std::uint32_t>* word, int count = 1) noexcept;
 void pause() noexcept;
+inline void pause_for(std::chrono::nanoseconds) noexcept { pause(); }
 void yield() noexcept;
 
 }  // namespace cadre::sync
