@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <latch>
+#include <memory>
 #include <stdexcept>
 #include <stop_token>
 #include <system_error>
@@ -164,10 +165,10 @@ TEST(deadline_scope, that_ends_in_time_stops_nothing) {
 }
 
 TEST(deadline_scope, is_stopped_by_its_parent_without_being_over) {
-  std::stop_source parent;
-  const cadre::deadline_scope limit{std::chrono::steady_clock::now() + 1h, parent.get_token()};
+  const auto parent = std::make_unique<std::stop_source>();  // g++ 12 warns of one on the stack
+  const cadre::deadline_scope limit{std::chrono::steady_clock::now() + 1h, parent->get_token()};
 
-  parent.request_stop();
+  parent->request_stop();
 
   EXPECT_TRUE(limit.get_token().stop_requested());
   EXPECT_FALSE(limit.expired());
