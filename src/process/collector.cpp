@@ -308,7 +308,7 @@ bool process_pool_executor::impl::keep_time(clock::time_point now) {
 /// gone on to another one.
 bool process_pool_executor::impl::set_apart(remote_worker& w, const task& t) {
   w.signalled = true;
-  while (task* behind = w.revoke_last()) queue_.push_again(*behind);
+  while (task* behind = w.revoke_last_behind(t.number)) queue_.push_again(*behind);
   if (!w.is_past(t)) return true;
   w.signalled = t.stop_steps > 1;
   return false;

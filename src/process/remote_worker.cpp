@@ -195,8 +195,8 @@ bool remote_worker::has_spare() const noexcept {
   return false;
 }
 
-task* remote_worker::revoke_last() noexcept {
-  for (std::uint64_t n = next_; n-- > first_ + 1;) {
+task* remote_worker::revoke_last_behind(std::uint64_t number) noexcept {
+  for (std::uint64_t n = next_; n-- > number + 1;) {
     task* t = entry(n);
     if (t == nullptr) continue;
     return revoke(*t) ? t : nullptr;

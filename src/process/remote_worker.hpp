@@ -88,7 +88,9 @@ class remote_worker {
   /// Takes back a call that the worker has not begun. False if it has, or is just being sent it.
   bool revoke(task& t) noexcept;
   /// Takes back the call that was sent last, if the worker is not about to come to it. Or null.
-  task* revoke_last() noexcept;
+  task* revoke_last() noexcept { return revoke_last_behind(first_); }
+  /// As that, of those behind the call with that number.
+  task* revoke_last_behind(std::uint64_t number) noexcept;
   /// It has come to a call behind `t`, so the answer of that is on its way.
   bool is_past(const task& t) const noexcept;
   /// The number of the call whose answer is next; it changes when the worker gets on.

@@ -208,17 +208,18 @@ TEST_F(task_end, a_shutdown_reports_tasks_that_do_not_end) {
 }
 
 TEST_F(task_end, a_pool_that_breaks_fails_its_suspended_tasks) {
-  int started = 0;
+  std::atomic<bool> no_more{false};
   thread_pool_executor pool{{.max_workers = 1,
                              .initializer =
-                                 [&started] {
-                                   if (++started > 1) throw std::runtime_error{"no more"};
+                                 [&no_more] {
+                                   if (no_more) throw std::runtime_error{"no more"};
                                  },
                              .idle_timeout = std::chrono::nanoseconds{1}}};
   promise<int> later;
   auto f = spawn(pool, await_deeper(later.get_future()));
   settle(pool);
   while (pool.stats().workers != 0) std::this_thread::yield();
+  no_more = true;
 
   later.set_value(1);
 

@@ -271,7 +271,7 @@ TEST(process_pool_race, f44_a_result_and_its_timeout_at_once_have_one_outcome) {
   constexpr int count = 100;
   int ended = 0;
   for (int i = 0; i < count; ++i) {
-    const auto time = std::chrono::microseconds{2000 + i * 10};
+    const auto time = std::chrono::microseconds{2000 + i * 40};
     auto f = pool.submit({.timeout = 2500us, .grace = 0us}, &compute_for, time);
     f.add_done_callback([&](const auto&) { ++callbacks; });
     const auto next = pool.submit(&add_one, i);

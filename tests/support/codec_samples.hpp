@@ -52,7 +52,7 @@ T copied(const T& value) {
 
 enum class color : std::uint8_t { red, green };
 enum class flag : bool { off, on };
-enum plain_enum { first, second };
+enum plain_enum : int { first, second };
 
 struct point {
   double x;
