@@ -8,6 +8,7 @@
 #include <cadre/promise.hpp>
 #include <cadre/thread_pool_executor.hpp>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <utility>
