@@ -3,9 +3,10 @@
 //
 //   ready       co_await of a future that is done, and of a task that does not wait
 //   ping_pong   two coroutines on two pools of one worker each answer each other; "x" pins the
-//               workers to different CPUs. blocking: two threads of the same pools do it by get().
-//   skynet      a call spawns ten, down to a million: a task that awaits, or (nested_submit) a
-//               call that waits for its calls by get()
+//               workers to different CPUs. calls: a thread and a pool of one worker, by submit and
+//               get: one answer comes through a queue there, both do between coroutines.
+//   skynet      a call spawns ten, down to a million: a task that awaits, or (calls) a call that
+//               waits for its calls by get()
 #include <cadre/coro.hpp>
 
 #include <array>
@@ -56,29 +57,38 @@ void measure_ready(const bench::report& report) {
 
 // --- ping-pong ---
 
-constexpr int rounds = 20'000;
+constexpr std::size_t rounds = 20'000;
+constexpr std::size_t warm_up = rounds / 10;
 
+/// Few promises, made again when the ball has long passed: as memory that is used again and again.
 struct table {
-  std::vector<promise<int>> there{rounds};
-  std::vector<promise<int>> back{rounds};
-  std::vector<double> ns = std::vector<double>(rounds);
+  static constexpr std::size_t balls = 64;
+  std::array<promise<int>, balls> there;
+  std::array<promise<int>, balls> back;
+  std::vector<double> ns;
 };
 
 task<> serve(table& t) {
-  for (std::size_t i = 0; i < rounds; ++i) {
-    const auto ball = t.there[i].get_future();
+  for (std::size_t i = 0; i < warm_up + rounds; ++i) {
+    const auto ball = t.there[i % table::balls].get_future();
     co_await ball;
-    t.back[i].set_value(1);
+    t.back[i % table::balls].set_value(1);
   }
 }
 
 task<> play(table& t) {
-  for (std::size_t i = 0; i < rounds; ++i) {
+  for (std::size_t i = 0; i < warm_up + rounds; ++i) {
+    const std::size_t now = i % table::balls;
     const auto begin = bench::clock::now();
-    t.there[i].set_value(1);
-    const auto ball = t.back[i].get_future();
+    t.there[now].set_value(1);
+    const auto ball = t.back[now].get_future();
     co_await ball;
-    t.ns[i] = std::chrono::duration<double, std::nano>{bench::clock::now() - begin}.count();
+    const std::chrono::duration<double, std::nano> took = bench::clock::now() - begin;
+    if (i >= warm_up) t.ns.push_back(took.count());
+    if (i < table::balls / 2) continue;
+    const std::size_t passed = (i - table::balls / 2) % table::balls;
+    t.there[passed] = {};
+    t.back[passed] = {};
   }
 }
 
@@ -96,6 +106,10 @@ void measure_ping_pong(const bench::report& report) {
       auto player = cadre::spawn(left, play(t));
       player.get();
       server.get();
+      for (std::size_t i = 0; i < table::balls; ++i) {  // those that nobody threw
+        t.there[i].get_future().cancel();
+        t.back[i].get_future().cancel();
+      }
       report("p50_ns", bench::percentile(t.ns, 0.5), variant);
       report("p99_ns", bench::percentile(t.ns, 0.99), variant);
     });
@@ -150,7 +164,6 @@ void measure_skynet_calls(const bench::report& report) {
 
 // --- blocking ---
 
-/// Two threads of two pools, which block in get().
 void measure_blocking(const bench::report& report) {
   for (const std::string_view variant : {"free", "x"}) {
     bench::in_fresh_process([&] {
@@ -160,9 +173,9 @@ void measure_blocking(const bench::report& report) {
         right.submit([] { bench::pin_this_thread(1); }).get();
       }
       std::vector<double> samples;
-      for (int i = -rounds / 10; i < rounds; ++i) {
+      for (std::size_t i = 0; i < warm_up + rounds; ++i) {
         const double ns = bench::elapsed_ns([&] { right.submit([] {}).get(); });
-        if (i >= 0) samples.push_back(ns);
+        if (i >= warm_up) samples.push_back(ns);
       }
       report("p50_ns", bench::percentile(samples, 0.5), variant);
       report("p99_ns", bench::percentile(samples, 0.99), variant);

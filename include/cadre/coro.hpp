@@ -120,7 +120,7 @@ future<T> spawn(local_executor& where, submit_options options, task<T> work) {
   auto* call = new detail::spawned<T>{std::move(work).release("spawn")};
   auto result = detail::access::make(ref{call, typename ref::adopt{}});
   ref queued{call, typename ref::adopt{}};
-  if (call->start(where, std::move(options))) queued.detach();
+  if (call->start(where, options)) queued.detach();
   return result;
 }
 template <typename T>

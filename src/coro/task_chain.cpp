@@ -14,8 +14,8 @@ class task_chain::rest final : public state_base, public listener {
   explicit rest(task_chain& chain)
       : state_base{posted},
         listener{[](listener& self, state_base&) noexcept { static_cast<rest&>(self).arrive(); }},
-        entry_{&chain.self_},
-        chain_{chain} {
+        chain_{chain},
+        entry_{&chain.self_} {
     chain.host_->enter(entry_);
   }
 
@@ -26,6 +26,7 @@ class task_chain::rest final : public state_base, public listener {
   /// It will not be run: the frames are destroyed where they are.
   void fail(std::exception_ptr reason) noexcept override {
     const ref keep{&chain_.self_};
+    end_wait();  // a stop request may be using what the frames hold
     chain_.self_.fail(std::move(reason));
   }
 
@@ -33,66 +34,58 @@ class task_chain::rest final : public state_base, public listener {
     // The chain keeps its state from now until its end.
     if (!owner_) owner_ = ref{&chain_.self_};
     chain_.pending_ = what;
-    runs_user_code = chain_.where_->resumes_inline();
   }
 
   /// Begins to listen: as add_listener().
   bool listen() noexcept {
-    stopped_ = false;
+    runs_user_code = chain_.where_->resumes_inline();
     // relaxed: add_listener() and begin_wait() release it to who will notify.
     parts_.store(2, std::memory_order_relaxed);
     return state_ != nullptr ? state_->add_listener(*this) : set_->begin_wait(*this);
   }
   /// Once listening: true if the wait is over, and the caller has the chain back.
   bool begin_stop_wait() noexcept {
-    callback_.emplace(source_.get_token(), on_stop_request{this});
-    if (state_ != nullptr) run_awaited();
+    if (!chain_.open_wait(word()) && interrupt()) arrive();
     return last_part();
   }
+  void end_wait() noexcept { chain_.close_wait(word()); }
 
-  void forget_stop() noexcept { callback_.reset(); }
-  void end() {
-    forget_stop();
-    if (!std::exchange(stopped_, false)) return;
-    throw cancelled_error{
-        "task: a stop was requested while it awaited a result; what it awaited was asked to stop "
-        "as well: let this exception end the task, or catch it to clean up"};
-  }
-
-  state_base* state_ = nullptr;  // what the wait is for
-  completion_set* set_ = nullptr;
-  std::stop_source source_;
-  ref<state_base> owner_;
-  call_registry::entry entry_;
-
- private:
-  struct on_stop_request {
-    rest* self;
-    void operator()() const noexcept { self->stop(); }
-  };
-
-  ~rest() override = default;
-
-  /// As a blocking wait does: depth first, tasks that spawn tasks need little memory.
-  void run_awaited() noexcept {
-    waiting_worker* const worker = this_thread_worker();
-    if (worker == nullptr) return;
-    try {
-      claim_all(*worker, *state_);
-    } catch (const deadlock_error&) {  // nested too deep: then it is to be waited for
-    }
-  }
-
-  void stop() noexcept {
+  /// A stop request ends the wait; false if it is over. Then arrive(), when nothing is in use.
+  bool interrupt() noexcept {
     if (state_ == nullptr) {
-      if (!set_->end_wait()) return;
+      if (!set_->end_wait()) return false;
     } else {
-      if (!state_->remove_listener(*this)) return;
-      // Before the task goes on, which would wait until this callback has returned.
+      if (!state_->remove_listener(*this)) return false;
       if (!state_->cancel()) state_->request_stop();
     }
-    stopped_ = true;
-    arrive();
+    chain_.stopped_ = true;
+    return true;
+  }
+  void arrive() noexcept {
+    if (last_part()) chain_.go_on();
+  }
+
+  std::stop_token get_token() {
+    // relaxed: the chain's own; it is written by the chain.
+    if (!has_tokens_.load(std::memory_order_relaxed)) {
+      source_ = std::stop_source{};
+      // seq_cst: pairs with request_tokens(). Either that sees it, or the caller sees `asked`.
+      has_tokens_.store(true, std::memory_order_seq_cst);
+    }
+    return source_.get_token();
+  }
+  void request_tokens() noexcept {
+    // seq_cst: pairs with get_token().
+    if (!has_tokens_.load(std::memory_order_seq_cst)) return;
+    std::stop_source source = source_;
+    source.request_stop();
+  }
+
+ private:
+  ~rest() override = default;
+
+  std::uintptr_t word() const noexcept {
+    return reinterpret_cast<std::uintptr_t>(this) | listening;
   }
 
   /// A wait is over when it is set up, and what it waits for has come: then the last one goes on.
@@ -100,18 +93,24 @@ class task_chain::rest final : public state_base, public listener {
     // acq_rel: pairs with the other part's, so that the last one sees what both did.
     return parts_.fetch_sub(1, std::memory_order_acq_rel) == 1;
   }
-  void arrive() noexcept {
-    if (last_part()) chain_.go_on();
-  }
 
-  task_chain& chain_;
+  // First what who notifies needs, on the listener's line.
   sync::atomic<int> parts_{0};
-  bool stopped_ = false;
-  std::optional<std::stop_callback<on_stop_request>> callback_;
+  sync::atomic<bool> has_tokens_{false};
+  task_chain& chain_;
+
+ public:
+  state_base* state_ = nullptr;  // what the wait is for
+  completion_set* set_ = nullptr;
+  ref<state_base> owner_;
+  call_registry::entry entry_;
+
+ private:
+  std::stop_source source_{std::nostopstate};  // made when somebody asks for its token
 };
 
 task_chain::~task_chain() {
-  if (rest_ != nullptr) rest_->release();
+  if (rest* r = get_rest(); r != nullptr) r->release();
 }
 
 void task_chain::on_stop::operator()() const noexcept {
@@ -120,7 +119,7 @@ void task_chain::on_stop::operator()() const noexcept {
   self->release();
 }
 
-bool task_chain::start(local_executor& where, submit_options options, chain_link& first) {
+bool task_chain::start(local_executor& where, submit_options& options, chain_link& first) {
   first.chain = this;
   next_ = first.handle;
   priority_ = options.priority;
@@ -165,12 +164,13 @@ bool task_chain::suspend() noexcept {
     go_on();
     return true;
   }
-  return rest_->listen() && !rest_->begin_stop_wait();
+  rest& r = *get_rest();
+  return r.listen() && !r.begin_stop_wait();
 }
 
 /// Queues the rest. On an exception the executor runs nothing any more: this is the end.
 void task_chain::go_on() noexcept {
-  ref<state_base> queued{rest_};
+  ref<state_base> queued{get_rest()};
   try {
     where_->resume(*queued, priority_);
     queued.detach();
@@ -179,25 +179,25 @@ void task_chain::go_on() noexcept {
   }
 }
 
-void task_chain::make_rest() {
-  rest_ = new rest{*this};
-  std::uintptr_t none = 0;
-  // release: pairs with the acquire in request_chain_stop(). relaxed on failure: nothing is read.
-  if (!stop_.compare_exchange_strong(none, reinterpret_cast<std::uintptr_t>(rest_),
-                                     std::memory_order_release, std::memory_order_relaxed)) {
-    rest_->source_.request_stop();
+task_chain::rest& task_chain::make_rest() {
+  rest* r = get_rest();
+  if (r == nullptr) {
+    r = new rest{*this};
+    // seq_cst: pairs with request_chain_stop(), as has_tokens_.
+    rest_.store(r, std::memory_order_seq_cst);
   }
+  return *r;
 }
 
 void task_chain::wait_for(chain_link& link, state_base& awaited) {
-  rest& r = get_rest();
+  rest& r = make_rest();
   r.state_ = &awaited;
   r.prepare(wait::state);
   next_ = link.handle;
 }
 
 void task_chain::wait_for(chain_link& link, completion_set& awaited) {
-  rest& r = get_rest();
+  rest& r = make_rest();
   r.state_ = nullptr;
   r.set_ = &awaited;
   r.prepare(wait::set);
@@ -205,7 +205,7 @@ void task_chain::wait_for(chain_link& link, completion_set& awaited) {
 }
 
 void task_chain::move_to(chain_link& link, task_host& target) {
-  rest& r = get_rest();
+  rest& r = make_rest();
   const bool holds = &target != host_;
   if (holds) target.hold();
   if (std::exchange(link.moved, holds)) link.where->release();
@@ -217,31 +217,102 @@ void task_chain::move_to(chain_link& link, task_host& target) {
 void task_chain::move_back(chain_link& link) noexcept {
   where_ = link.where;
   // There is one: whoever left this place made it.
-  rest_->prepare(wait::move);
+  get_rest()->prepare(wait::move);
 }
 
-void task_chain::end_wait() { rest_->end(); }
+// --- stop ---
 
-std::stop_token task_chain::get_stop_token() { return get_rest().source_.get_token(); }
+/// False if a stop was requested before: nobody will end this wait.
+bool task_chain::open_wait(std::uintptr_t awaited) noexcept {
+  std::uintptr_t none = 0;
+  // release: pairs with the acquire in request_chain_stop(), which uses `awaited`. relaxed on
+  // failure: nothing is read.
+  return stop_.compare_exchange_strong(none, awaited, std::memory_order_release,
+                                       std::memory_order_relaxed);
+}
+
+/// When this is back, nobody else uses `awaited`. Also if it was not opened.
+void task_chain::close_wait(std::uintptr_t awaited) noexcept {
+  std::uintptr_t seen = awaited;
+  // relaxed: nobody has used it. acquire, on failure: pairs with the release in
+  // request_chain_stop(), for stopped_ and what became of `awaited`.
+  if (stop_.compare_exchange_strong(seen, 0, std::memory_order_relaxed,
+                                    std::memory_order_acquire)) {
+    return;
+  }
+  for (int turn = 0; (seen & busy) != 0; ++turn) {
+    turn < 64 ? sync::pause() : sync::yield();
+    seen = stop_.load(std::memory_order_acquire);  // acquire: as above
+  }
+}
+
+void task_chain::throw_if_stopped() {
+  if (!std::exchange(stopped_, false)) return;
+  throw cancelled_error{
+      "task: a stop was requested while it awaited a result; what it awaited was asked to stop "
+      "as well: let this exception end the task, or catch it to clean up"};
+}
+
+void task_chain::end_wait() {
+  get_rest()->end_wait();
+  throw_if_stopped();
+}
+
+bool task_chain::run_here(state_base& awaited) {
+  waiting_worker* const worker = this_thread_worker();
+  const auto word = reinterpret_cast<std::uintptr_t>(&awaited);
+  if (worker == nullptr || !open_wait(word)) return false;
+  try {
+    claim_all(*worker, awaited);
+  } catch (const deadlock_error&) {  // nested too deep: then it is to be waited for
+  }
+  if (!awaited.done()) worker->await_briefly(awaited);
+  close_wait(word);
+  throw_if_stopped();
+  return awaited.done();
+}
+
+std::stop_token task_chain::get_stop_token() {
+  std::stop_token token = make_rest().get_token();
+  // seq_cst: pairs with request_chain_stop(), see there.
+  if ((stop_.load(std::memory_order_seq_cst) & asked) != 0) get_rest()->request_tokens();
+  return token;
+}
 
 bool task_chain::request_chain_stop() noexcept {
-  std::uintptr_t seen = 0;
-  // acquire, on failure: pairs with the release in make_rest(). On success there is nothing to read.
-  if (stop_.compare_exchange_strong(seen, 1, std::memory_order_acquire,
-                                    std::memory_order_acquire)) {
-    return true;
+  // relaxed: the compare-exchange orders.
+  std::uintptr_t seen = stop_.load(std::memory_order_relaxed);
+  do {
+    if ((seen & asked) != 0) return false;
+    // seq_cst: acquires what open_wait() released. And either get_stop_token() sees `asked`, or
+    // the rest and its tokens are seen below. relaxed on failure: the loop looks again.
+  } while (!stop_.compare_exchange_weak(seen, seen == 0 ? asked : asked | busy,
+                                        std::memory_order_seq_cst, std::memory_order_relaxed));
+  rest* interrupted = nullptr;
+  if ((seen & listening) != 0) {
+    auto* const r = reinterpret_cast<rest*>(seen - listening);
+    if (r->interrupt()) interrupted = r;
+  } else if (seen != 0) {
+    auto& awaited = *reinterpret_cast<state_base*>(seen);
+    if (!awaited.done()) {
+      stopped_ = true;
+      if (!awaited.cancel()) awaited.request_stop();
+    }
   }
-  if (seen == 1) return false;
-  std::stop_source source = reinterpret_cast<rest*>(seen)->source_;
-  return source.request_stop();
+  // release: pairs with the acquire in close_wait().
+  if (seen != 0) stop_.store(asked, std::memory_order_release);
+  // seq_cst: pairs with make_rest(), as the compare-exchange above.
+  if (rest* r = rest_.load(std::memory_order_seq_cst); r != nullptr) r->request_tokens();
+  // Last: the task may go on here, within this.
+  if (interrupted != nullptr) interrupted->arrive();
+  return true;
 }
 
 ref<state_base> task_chain::retire() noexcept {
   ref<state_base> owner;
-  if (rest_ != nullptr) {
-    rest_->forget_stop();
-    host_->leave(rest_->entry_);
-    owner = std::move(rest_->owner_);
+  if (rest* r = get_rest(); r != nullptr) {
+    host_->leave(r->entry_);
+    owner = std::move(r->owner_);
   }
   if (host_ != nullptr) std::exchange(host_, nullptr)->release();
   return owner;

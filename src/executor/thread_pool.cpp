@@ -82,9 +82,10 @@ thread_pool_executor::impl::~impl() {
   for (std::thread& t : leaving_) join_or_detach(t);
 }
 
-detail::waiting_worker* thread_pool_executor::impl::own_worker_here() const noexcept {
+detail::worker* thread_pool_executor::impl::own_worker_here() const noexcept {
   detail::waiting_worker* worker = detail::this_thread_worker();
-  return worker != nullptr && worker->works_for(this) ? worker : nullptr;
+  return worker != nullptr && worker->works_for(this) ? static_cast<detail::worker*>(worker)
+                                                      : nullptr;
 }
 
 void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority) {
@@ -93,7 +94,7 @@ void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority)
   // push() decides, but here submitters stop that would keep close() from coming to its end.
   if (forked() || refusing_.load(std::memory_order_relaxed)) refuse();
   call.set_owner(this, generation_);
-  detail::waiting_worker* own = own_worker_here();
+  detail::worker* own = own_worker_here();
   if (own != nullptr && priority == 0) {
     if (room_) room_->enter_anyway();
     detail::note_submission(call);

@@ -43,6 +43,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void call_begins() noexcept override {
     if (room_) room_->leave();
   }
+  void give_back_holds(unsigned count) noexcept override;
   // call_owner
   bool withdraw(detail::state_base& call) noexcept override;
   // task_host
@@ -61,7 +62,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
     bool occupied = false;  // guarded by places_mutex_
   };
 
-  detail::waiting_worker* own_worker_here() const noexcept;
+  detail::worker* own_worker_here() const noexcept;
   bool make_room(detail::state_base& call);
   void run_here(detail::state_base& call) noexcept;
   void accept(detail::state_base& call, int priority);
@@ -79,7 +80,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   [[noreturn]] void refuse();
   void drop_pending(const std::exception_ptr& reason) noexcept;
   bool held() const noexcept {
-    // acquire: pairs with the release half in release(): the tasks are gone.
+    // acquire: pairs with the release half in give_back_holds(): the tasks are gone.
     return holds_.load(std::memory_order_acquire) > 1;
   }
   void stop_suspended();
@@ -101,13 +102,15 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   sync::mutex places_mutex_;
   std::vector<std::thread> leaving_;  // guarded by places_mutex_; in their last lines, or ended
 
-  // Twice the tasks that hold the pool, and one when it is to close as soon as none does.
+  // Every submitter reads it.
+  sync::atomic<bool> refusing_{false};
+
+  // Twice the holds of tasks and of workers, and one when it is to close as soon as there is none.
   alignas(64) sync::atomic<std::uint64_t> holds_{0};
   sync::mutex suspended_mutex_;
   detail::call_registry::entry* suspended_ = nullptr;  // guarded by suspended_mutex_: tasks
   std::shared_ptr<impl> self_;                         // guarded by suspended_mutex_: until closed
 
-  sync::atomic<bool> refusing_{false};
   sync::mutex reason_mutex_;
   std::string broken_why_;  // guarded by reason_mutex_; empty: shut down in good order
 

@@ -1,26 +1,55 @@
 // SPDX-License-Identifier: MIT
 // What a pool does for tasks, which leave their worker and go on later. From its first stretch to
 // its end a task holds the pool: it closes when shutdown() has begun and nothing holds it.
+//
+// All workers would write the count of holds, twice for each task. So a worker takes many at once,
+// and keeps those that its tasks give back for the next ones. It has none when it is idle, so the
+// pool closes at the latest when the last call of a worker is at its end, for which shutdown() waits
+// in any case.
 #include <mutex>
 #include <utility>
 
 #include "executor/thread_pool.hpp"
 
 namespace cadre {
+namespace {
+
+// More: fewer visits to the shared count. Fewer: the sooner those that only submit tasks now and
+// then have none to give back.
+constexpr unsigned holds_at_once = 64;
+
+}  // namespace
 
 void thread_pool_executor::impl::hold() {
-  if (forked()) refuse();
+  // relaxed: as enqueue(). A late look is as if the task had come before shutdown().
+  if (forked() || refusing_.load(std::memory_order_relaxed)) refuse();
+  detail::worker* const own = own_worker_here();
+  if (own != nullptr && own->spare_holds != 0) {
+    --own->spare_holds;
+    return;
+  }
+  const unsigned count = own != nullptr ? holds_at_once : 1;
   // acquire: pairs with the release half in close_unless_held(), as refuse() reads why.
-  if ((holds_.fetch_add(2, std::memory_order_acquire) & 1) == 0) return;
-  release();
-  refuse();
+  if ((holds_.fetch_add(2 * count, std::memory_order_acquire) & 1) != 0) {
+    give_back_holds(count);
+    refuse();
+  }
+  if (own != nullptr) own->spare_holds = count - 1;
 }
 
 void thread_pool_executor::impl::release() noexcept {
   if (forked()) return;
+  detail::worker* const own = own_worker_here();
+  if (own == nullptr) return give_back_holds(1);
+  if (++own->spare_holds < 2 * holds_at_once) return;
+  own->spare_holds -= holds_at_once;
+  give_back_holds(holds_at_once);
+}
+
+void thread_pool_executor::impl::give_back_holds(unsigned count) noexcept {
   // acq_rel: release pairs with the acquire half of the last one, which closes; acquire also with
   // the release in close_unless_held().
-  if (holds_.fetch_sub(2, std::memory_order_acq_rel) == 3) close();
+  if (holds_.fetch_sub(2 * count, std::memory_order_acq_rel) == 2 * count + 1) close();
 }
 
 /// Closes now, or when the last task ends.
@@ -29,7 +58,7 @@ void thread_pool_executor::impl::close_unless_held() {
     const std::lock_guard lock{suspended_mutex_};
     self_ = shared_from_this();
   }
-  // acq_rel: pairs with those in release(), for self_.
+  // acq_rel: pairs with those in give_back_holds(), for self_.
   if (holds_.fetch_or(1, std::memory_order_acq_rel) < 2) close();
 }
 
@@ -46,7 +75,7 @@ void thread_pool_executor::impl::resume(detail::state_base& rest, int priority) 
   if (forked()) refuse();
   rest.set_owner(this, generation_);
   if (room_) room_->enter_anyway();
-  detail::waiting_worker* own = priority == 0 ? own_worker_here() : nullptr;
+  detail::worker* own = priority == 0 ? own_worker_here() : nullptr;
   if (own != nullptr) {
     detail::note_submission(rest);
     own->repost(rest);

@@ -35,6 +35,8 @@ class worker_pool : public call_owner {
   virtual bool deques_empty() const noexcept = 0;
   /// A queued call begins.
   virtual void call_begins() noexcept = 0;
+  /// That many holds of tasks are over; see thread_pool_tasks.cpp.
+  virtual void give_back_holds(unsigned count) noexcept = 0;
 
   dispatcher queue;
   std::chrono::nanoseconds spin{};
@@ -71,11 +73,15 @@ class alignas(64) worker final : public waiting_worker, private call_registry {
 
   // waiting_worker
   void claim(state_base& awaited) override;
+  void await_briefly(state_base& awaited) noexcept override;
   void begin_block(state_base* const* awaited, std::size_t count, bool untimed_all) override;
   void end_block() noexcept override;
   void begin_callbacks() noexcept override;
   bool works_for(const void* identity) const noexcept override { return identity == &pool_; }
   void repost(state_base& call) override { submit(call); }
+
+  /// The worker's own: holds of the pool that no task uses now. None while it is idle.
+  unsigned spare_holds = 0;
 
  private:
   using counter = sync::atomic<std::uint64_t>;
@@ -112,6 +118,8 @@ class alignas(64) worker final : public waiting_worker, private call_registry {
   unsigned turn_ = 0;          // of find()
   int trickle_ = 0;
   int spin_credit_ = 1;           // > 0: spinning paid lately
+  int await_credit_ = 1;          // > 0: to await briefly paid lately
+  unsigned await_turn_ = 0;       // of await_briefly() without credit
   std::uint32_t run_skip_ = 0;    // calls until the next one whose run time is measured
   std::uint32_t run_period_ = 1;  // one call in so many is measured
   std::uintptr_t stack_limit_ = 0;

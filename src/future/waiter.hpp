@@ -20,6 +20,9 @@ class waiting_worker {
   /// it here and now.
   virtual void claim(state_base& awaited) = 0;
 
+  /// A task awaits it, and would leave the worker: waits a moment if there is nothing else to do.
+  virtual void await_briefly(state_base&) noexcept {}
+
   /// The worker is about to block until all `count` states are done (`untimed_all`), or until
   /// something else happens. May start a replacement. Throws deadlock_error if it would never end.
   virtual void begin_block(state_base* const* awaited, std::size_t count, bool untimed_all) = 0;

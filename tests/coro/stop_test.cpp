@@ -85,6 +85,29 @@ TEST_F(task_stop, at_a_running_call_reaches_its_stop_token) {
   EXPECT_EQ(call.get(), 1);
 }
 
+TEST_F(task_stop, at_a_call_that_runs_within_the_wait_reaches_its_stop_token) {
+  thread_pool_executor pool{1};
+  const gate here;
+  auto f = spawn(pool, [&pool, at = here.handle()]() -> task<int> {
+    // Pending, as its only worker is here: so it runs here.
+    auto call = pool.submit([at](std::stop_token stop) {
+      pass(at, 0);
+      return stop.stop_requested() ? 1 : 0;
+    });
+    try {
+      co_await call;
+    } catch (const cancelled_error&) {
+    }
+    co_return call.get();
+  });
+  here.await_arrivals(1);
+
+  EXPECT_TRUE(f.request_stop());
+  here.open();
+
+  EXPECT_EQ(f.get(), 1);
+}
+
 TEST_F(task_stop, before_it_waits_is_seen_when_it_waits) {
   thread_pool_executor pool{1};
   const gate here;

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A task that waits, what it waits for, and who stops it, under every schedule. All threads of the
-// explorer are one to std::stop_callback, whose destructor then does not wait for its callback: so
-// not all stops can be tried here. See tests/coro/stop_test.cpp.
+// A task that waits, what it waits for, and who stops it, under every schedule.
 #include <gtest/gtest.h>
 #include <cadre/coro.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/inline_executor.hpp>
 #include <cadre/promise.hpp>
 
+#include <stop_token>
 #include <utility>
 #include <vector>
 
@@ -26,6 +25,22 @@ task<int> await_next(std::vector<future<int>> all) {
   auto results = cadre::as_completed(std::move(all));
   auto f = co_await cadre::next_completed(results);
   co_return f->get();
+}
+
+task<int> await_both(future<int> first, future<int> second) {
+  co_await first;
+  co_return co_await second;
+}
+
+task<int> take_token(future<int> first, std::stop_token& token) {
+  co_await first;
+  token = co_await cadre::this_task::stop_token();
+  co_return 42;
+}
+
+/// Sets it, unless a stop has cancelled it.
+void set(promise<int>& p) {
+  if (p.set_running()) p.set_value(42);
 }
 
 /// Done exactly once, with the value or by the stop.
@@ -55,11 +70,38 @@ TEST(task_model, goes_on_once_when_it_is_stopped_while_the_future_is_set) {
     cadre::inline_executor here;
     promise<int> p;
     const auto f = cadre::spawn(here, await(p.get_future()));
-    in_parallel([&] { f.request_stop(); },
+    in_parallel([&] { f.request_stop(); }, [&] { set(p); });
+    check_outcome(f);
+  }));
+}
+
+// Red when close_wait() does not wait for a stop that uses what was awaited.
+TEST(task_model, ends_once_when_it_is_stopped_and_its_future_set_while_it_begins_to_wait) {
+  EXPECT_TRUE(holds([] {
+    cadre::inline_executor here;
+    promise<int> begun;
+    promise<int> p;
+    const auto f = cadre::spawn(here, await_both(begun.get_future(), p.get_future()));
+    in_parallel([&] { set(begun); }, [&] { f.request_stop(); },
                 [&] {
-                  if (p.set_running()) p.set_value(42);
+                  promise<int> own = std::move(p);
+                  set(own);
                 });
     check_outcome(f);
+  }));
+}
+
+// Red when get_stop_token() does not look whether a stop was requested before it made the token.
+TEST(task_model, its_token_is_told_of_a_stop_that_comes_while_it_is_made) {
+  EXPECT_TRUE(holds([] {
+    cadre::inline_executor here;
+    promise<int> begun;
+    std::stop_token token;
+    const auto f = cadre::spawn(here, take_token(begun.get_future(), token));
+    bool stopped = false;
+    in_parallel([&] { set(begun); }, [&] { stopped = f.request_stop(); });
+    check(f.done(), "the task ended");
+    check(!stopped || !token.stop_possible() || token.stop_requested(), "the token was told");
   }));
 }
 

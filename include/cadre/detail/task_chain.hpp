@@ -9,6 +9,15 @@
 //                with no coroutine on the stack, does drive() add the listener. So no await_suspend
 //                lets another thread resume the coroutine that is still in it.
 //   go_on        whoever completes what is awaited queues the rest, at the executor of the task.
+//   stop_        a stop request reaches what is awaited through this word:
+//
+//     0                    nothing is awaited
+//     a state              it runs here, within the await
+//     rest_ | listening    suspended, until that is notified
+//     asked [| busy]       a stop was requested [and its thread uses what is awaited]: for ever
+//
+// A wait is opened and closed by the chain, by compare-exchange; who finds it open to stop it makes
+// it busy, for which close_wait() waits: then what is awaited may go.
 //
 // The chain belongs to the thread in drive() until that has suspended it, then to whoever
 // completes what it waits for; what hands it over (rest::parts_, the queue) orders.
@@ -67,7 +76,7 @@ class CADRE_API task_chain {
   void call(chain_link& child, chain_link& parent) {
     if (!child.moved) {
       child.where = where_;
-    } else if (rest_ == nullptr) {
+    } else {
       make_rest();
     }
     child.chain = this;
@@ -85,6 +94,10 @@ class CADRE_API task_chain {
   void move_to(chain_link& link, task_host& target);
   /// After a wait: throws cancelled_error if a stop request ended it.
   void end_wait();
+  /// As get() does, depth first: tasks that spawn tasks need little memory. If `awaited` is a call of
+  /// this worker's that has not begun, runs it; else waits a moment if the worker is idle. True if it
+  /// is done. Throws as end_wait().
+  bool run_here(state_base& awaited);
   /// Throws std::bad_alloc.
   std::stop_token get_stop_token();
 
@@ -103,7 +116,7 @@ class CADRE_API task_chain {
 
   /// Queues the call, with a reference that is the caller's until then; true if it did. What keeps
   /// it from that becomes the call's outcome. Throws std::bad_alloc.
-  bool start(local_executor& where, submit_options options, chain_link& first);
+  bool start(local_executor& where, submit_options& options, chain_link& first);
   /// On a worker: runs the chain until it is at its end (complete()), or suspended.
   bool drive(run_context& context) noexcept;
   /// After the frames are gone: gives up the executor. Before the result is published; what it
@@ -113,6 +126,7 @@ class CADRE_API task_chain {
 
  private:
   class rest;
+  static constexpr std::uintptr_t asked = 1, busy = 2, listening = 4;
   enum class wait : std::uint8_t { none, state, set, move };
 
   struct on_stop {
@@ -133,23 +147,26 @@ class CADRE_API task_chain {
     if (link.where != where_) move_back(link);
   }
   void move_back(chain_link& link) noexcept;
-  rest& get_rest() {
-    if (rest_ == nullptr) make_rest();
-    return *rest_;
+  rest* get_rest() const noexcept {
+    // relaxed: the chain's own; it is written by the chain.
+    return rest_.load(std::memory_order_relaxed);
   }
-  void make_rest();
+  rest& make_rest();
   bool suspend() noexcept;
   void go_on() noexcept;
+  bool open_wait(std::uintptr_t awaited) noexcept;
+  void close_wait(std::uintptr_t awaited) noexcept;
+  void throw_if_stopped();
 
   state_base& self_;
   task_host* host_ = nullptr;   // where it was spawned, and which it holds
   task_host* where_ = nullptr;  // where it runs now, or is to go on
   std::coroutine_handle<> next_;
-  rest* rest_ = nullptr;  // made by the first wait
+  sync::atomic<rest*> rest_{nullptr};  // made by the first wait
   std::unique_ptr<extras> extras_;
   int priority_ = 0;
   wait pending_ = wait::none;
-  // Null, rest_, or one if a stop was requested before there was any.
+  bool stopped_ = false;  // the wait was ended by a stop request
   sync::atomic<std::uintptr_t> stop_{0};
 };
 

@@ -45,7 +45,10 @@ class future_awaiter {
  public:
   future_awaiter(chain_link& self, Future f) noexcept : self_{self}, future_{f} {}
 
-  bool await_ready() const { return access::state_of(future_).done(); }
+  bool await_ready() {
+    state_base& awaited = access::state_of(future_);
+    return awaited.done() || self_.chain->run_here(awaited);
+  }
   void await_suspend(std::coroutine_handle<>) {
     self_.chain->wait_for(self_, access::state_of(future_));
     waited_ = true;
@@ -196,8 +199,8 @@ class spawned final : public state<T>, private task_chain {
         task_chain{static_cast<state_base&>(*this)},
         first_{std::move(first)} {}
 
-  bool start(local_executor& where, submit_options options) {
-    return task_chain::start(where, std::move(options), first_.promise());
+  bool start(local_executor& where, submit_options& options) {
+    return task_chain::start(where, options, first_.promise());
   }
 
   bool run(run_context& context) noexcept override { return this->drive(context); }
