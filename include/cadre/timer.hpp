@@ -89,10 +89,9 @@ auto submit_timed(Executor& where, time_point due, submit_options& options, Func
       return base.submit(std::move(options), std::move(function), std::move(args)...);
     };
     auto* call = new relayed_call<result, decltype(submit)>{std::move(submit), std::move(stop)};
-    auto f = launch<result>(
+    call->follow_token();  // before it can come true: it may be stopped already
+    return launch<result>(
         call, {}, [&](state_base& c, const submit_options& o) { start_at(base, due, c, o, true); });
-    call->follow_token();
-    return f;
   }
 }
 
