@@ -6,6 +6,7 @@
 #include <cadre/inline_executor.hpp>
 #include <cadre/promise.hpp>
 
+#include <exception>
 #include <stop_token>
 #include <utility>
 #include <vector>
@@ -102,6 +103,27 @@ TEST(task_model, its_token_is_told_of_a_stop_that_comes_while_it_is_made) {
     in_parallel([&] { set(begun); }, [&] { stopped = f.request_stop(); });
     check(f.done(), "the task ended");
     check(!stopped || !token.stop_possible() || token.stop_requested(), "the token was told");
+  }));
+}
+
+// Red when fail() does not wait for a stop that uses what was awaited.
+TEST(task_model, fails_once_when_it_is_stopped_while_its_executor_refuses_the_rest) {
+  EXPECT_TRUE(holds([] {
+    cadre::inline_executor here;
+    promise<int> p;
+    const auto f = cadre::spawn(here, await(p.get_future()));
+    here.shutdown();
+    in_parallel([&] { f.request_stop(); },
+                [&] {
+                  promise<int> own = std::move(p);
+                  set(own);
+                });
+    check(f.done(), "the task ended");
+    try {
+      f.get();
+      check(false, "it did not go on");
+    } catch (const std::exception&) {
+    }
   }));
 }
 
