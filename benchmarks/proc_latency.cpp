@@ -27,10 +27,10 @@ void measure_cadre(const bench::report& report) {
 
 template <typename Workers>
 void measure(const bench::report& report) {
-  Workers crew;
+  Workers peer;
   measure_calls(report, 20'000, [&](int i) {
-    crew.send(0, std::as_bytes(std::span{&i, 1}));
-    crew.receive(0, std::as_writable_bytes(std::span{&i, 1}));
+    peer.send(0, std::as_bytes(std::span{&i, 1}));
+    peer.receive(0, std::as_writable_bytes(std::span{&i, 1}));
   });
 }
 

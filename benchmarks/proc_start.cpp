@@ -29,10 +29,10 @@ void measure_cadre(const bench::report& report) {
 
 void measure_pipe(const bench::report& report) {
   measure_variants(report, [] {
-    auto* crew = new bench::pipe_workers;
+    auto* peer = new bench::pipe_workers;
     int n = 1;
-    crew->send(0, std::as_bytes(std::span{&n, 1}));
-    crew->receive(0, std::as_writable_bytes(std::span{&n, 1}));
+    peer->send(0, std::as_bytes(std::span{&n, 1}));
+    peer->receive(0, std::as_writable_bytes(std::span{&n, 1}));
   });
 }
 

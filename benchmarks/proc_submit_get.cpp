@@ -25,15 +25,15 @@ void measure_cadre(const bench::report& report) {
 template <typename Workers>
 void measure(const bench::report& report) {
   constexpr int in_flight = 64;
-  Workers crew;
+  Workers peer;
   report("ns_per_call",
          bench::median_ns([&] {
            int answer = 0;
            for (int i = 0; i < calls + in_flight; ++i) {
              if (i >= in_flight) {
-               crew.receive(i % Workers::workers, std::as_writable_bytes(std::span{&answer, 1}));
+               peer.receive(i % Workers::workers, std::as_writable_bytes(std::span{&answer, 1}));
              }
-             if (i < calls) crew.send(i % Workers::workers, std::as_bytes(std::span{&i, 1}));
+             if (i < calls) peer.send(i % Workers::workers, std::as_bytes(std::span{&i, 1}));
            }
          }) / calls);
 }

@@ -17,57 +17,46 @@
 
 namespace {
 
-constexpr std::size_t capacity = 1024;
+constexpr std::size_t bound = 1024;
 
-class cadre_queue {
- public:
-  void put(std::uint64_t n) { queue_.put(n); }
-  std::uint64_t get() { return queue_.get(); }
+using element = std::uint64_t;
 
- private:
-  cadre::queue<std::uint64_t> queue_{capacity};
+struct cadre_queue : cadre::queue<element> {
+  cadre_queue() : cadre::queue<element>{bound} {}
 };
 
-class tbb_bounded {
- public:
-  tbb_bounded() { queue_.set_capacity(capacity); }
-  void put(std::uint64_t n) { queue_.push(n); }
-  std::uint64_t get() {
-    std::uint64_t n = 0;
-    queue_.pop(n);
+struct tbb_bounded : tbb::concurrent_bounded_queue<element> {
+  tbb_bounded() { set_capacity(bound); }
+  void put(element n) { push(n); }
+  element get() {
+    element n = 0;
+    pop(n);
     return n;
   }
-
- private:
-  tbb::concurrent_bounded_queue<std::uint64_t> queue_;
 };
 
-class moodycamel_blocking {
- public:
-  void put(std::uint64_t n) { queue_.enqueue(n); }
-  std::uint64_t get() {
-    std::uint64_t n = 0;
-    queue_.wait_dequeue(n);
+struct moodycamel_blocking : moodycamel::BlockingConcurrentQueue<element> {
+  void put(element n) { enqueue(n); }
+  element get() {
+    element n = 0;
+    wait_dequeue(n);
     return n;
   }
-
- private:
-  moodycamel::BlockingConcurrentQueue<std::uint64_t> queue_;
 };
 
 /// The textbook's.
 class mutex_cv {
  public:
-  void put(std::uint64_t n) {
+  void put(element n) {
     {
       std::unique_lock lock{mutex_};
-      not_full_.wait(lock, [this] { return queue_.size() < capacity; });
+      not_full_.wait(lock, [this] { return queue_.size() < bound; });
       queue_.push_back(n);
     }
     not_empty_.notify_one();
   }
-  std::uint64_t get() {
-    std::uint64_t n = 0;
+  element get() {
+    element n = 0;
     {
       std::unique_lock lock{mutex_};
       not_empty_.wait(lock, [this] { return !queue_.empty(); });
@@ -82,7 +71,7 @@ class mutex_cv {
   std::mutex mutex_;
   std::condition_variable not_full_;
   std::condition_variable not_empty_;
-  std::deque<std::uint64_t> queue_;
+  std::deque<element> queue_;
 };
 
 /// Wall time per element, with so many threads on each side.
@@ -95,10 +84,10 @@ double ns_per_element(int pairs) {
     std::vector<std::jthread> threads;
     for (int p = 0; p < pairs; ++p) {
       threads.emplace_back([&] {
-        for (int i = 0; i < each; ++i) queue.put(static_cast<std::uint64_t>(i));
+        for (int i = 0; i < each; ++i) queue.put(static_cast<element>(i));
       });
       threads.emplace_back([&] {
-        std::uint64_t sum = 0;
+        element sum = 0;
         for (int i = 0; i < each; ++i) sum += queue.get();
         bench::keep(&sum);
       });
@@ -116,7 +105,7 @@ void measure_hand_off(const bench::report& report, std::string_view variant) {
     Queue back;
     std::jthread answers{[&] {
       if (variant == "x") bench::pin_this_thread(1);
-      while (const std::uint64_t n = there.get()) back.put(n);
+      while (const element n = there.get()) back.put(n);
     }};
     if (variant == "x") bench::pin_this_thread(0);
     std::vector<double> samples;

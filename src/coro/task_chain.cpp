@@ -242,7 +242,7 @@ void task_chain::close_wait(std::uintptr_t awaited) noexcept {
   }
   for (int turn = 0; (seen & busy) != 0; ++turn) {
     turn < 64 ? sync::pause() : sync::yield();
-    seen = stop_.load(std::memory_order_acquire);  // acquire: as above
+    seen = stop_.load(std::memory_order_acquire);  // acquire: as above, pairs with the release
   }
 }
 
@@ -284,8 +284,8 @@ bool task_chain::request_chain_stop() noexcept {
   std::uintptr_t seen = stop_.load(std::memory_order_relaxed);
   do {
     if ((seen & asked) != 0) return false;
-    // seq_cst: acquires what open_wait() released. And either get_stop_token() sees `asked`, or
-    // the rest and its tokens are seen below. relaxed on failure: the loop looks again.
+    // seq_cst: pairs with open_wait(), and with get_stop_token(): that sees `asked`, or else the
+    // rest and its tokens are seen below. relaxed on failure: the loop looks again.
   } while (!stop_.compare_exchange_weak(seen, seen == 0 ? asked : asked | busy,
                                         std::memory_order_seq_cst, std::memory_order_relaxed));
   rest* interrupted = nullptr;
