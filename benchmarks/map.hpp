@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The job of map_tiny, map_small and map_medium: all results into a container, then their sum.
+// The work of map_tiny, map_small and map_medium: all results into a container, then their sum.
 #pragma once
 
 #include <oneapi/tbb/parallel_for.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Does map know when a job is too small? 1,000 items of about 1 ns are done before a worker wakes.
+// Does map know when work is too small? 1,000 items of about 1 ns are done before a worker wakes.
 #include <numeric>
 
 #include "map.hpp"

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: MIT
-// What each worker needs: made by the initializer, cleared away by the finalizer.
+// What each worker needs: made by the initializer, and destroyed with its worker, after the finalizer.
 #include <cadre/cadre.hpp>
 
 #include <atomic>
 #include <iostream>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 std::atomic<int> open_connections = 0;
 std::atomic<int> opened = 0;
+std::atomic<int> commits = 0;
 
 struct connection {
   connection() { ++open_connections, ++opened; }
   ~connection() { --open_connections; }
   std::string query(int id) const { return "row " + std::to_string(id); }
+  void commit() { ++commits; }
 };
 
 // [workers]
-thread_local std::unique_ptr<connection> database;
+using cadre::this_worker::context;
 
-std::string look_up(int id) { return database->query(id); }
+std::string look_up(int id) { return context<connection>()->query(id); }
 
 int main() {
   std::vector<cadre::future<std::string>> rows;
@@ -29,8 +30,8 @@ int main() {
     cadre::thread_pool_executor pool{
         {.max_workers = 2,
          .thread_name_prefix = "database",
-         .initializer = [] { database = std::make_unique<connection>(); },
-         .finalizer = [] { database.reset(); }}};
+         .initializer = [] { cadre::this_worker::emplace_context<connection>(); },
+         .finalizer = [] { context<connection>()->commit(); }}};
     for (int id = 0; id < 100; ++id) rows.push_back(pool.submit(&look_up, id));
   }
   // [/workers]
@@ -47,5 +48,6 @@ int main() {
     broken = true;
   }
   // [/broken]
-  return rows.back().get() == "row 99" && open_connections == 0 && broken ? 0 : 1;
+  const bool all_ended = open_connections == 0 && commits == opened;
+  return rows.back().get() == "row 99" && all_ended && broken ? 0 : 1;
 }

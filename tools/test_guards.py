@@ -32,7 +32,9 @@ CLEAN = {
     "tests/fault_test.cpp": "TEST(fault, f7_costs_one_call) {}\n",
     "docs/reference/faults.md":
         "| fault | ours | note |\n|---|---|---|\n| F7 a death | `fault.f7_costs_one_call` | |\n" +
-        "".join(f"| F{n} a bug | - | of others only, not here |\n" for n in range(1, 54) if n != 7),
+        "".join(f"| F{n} a bug | - | of others only, not here |\n" for n in range(1, 54) if n != 7) +
+        "".join(f"| B{n} of old | `compile_fail.takes_no_pointer` | |\n" for n in range(1, 8)),
+    "tests/compile_fail/takes_no_pointer.cpp": "\n",
     "examples/01_hello.cpp": "int main() {\n  // [call]\n  f(1);\n\n  f(2);\n  // [/call]\n}\n",
     "README.md": "# Read me first\n"
                  "[code](examples/01_hello.cpp) [top](#read-me-first) [web](https://a.b/c)\n"
@@ -86,6 +88,9 @@ PLANTED = [
     ("faults", "tests/fault_test.cpp", "TEST(fault, f8_hangs) {}\n",
      "the row of F8 does not name fault.f8_hangs"),
     ("faults", "docs/reference/faults.md", ("F7 a", "F7a"), "no row for F7"),
+    ("faults", "docs/reference/faults.md", ("B7 of", "B8 of"), "no row for B7"),
+    ("faults", "docs/reference/faults.md", ("takes_no", "takes_any"),
+     "there is no test compile_fail.takes_any_pointer"),
     ("faults", "docs/reference/faults.md", ("of others only, not here", "later"), "must say why"),
     ("faults", "docs/reference/faults.md", "| F9 a bug | - | of others only |\n", "a second row"),
 ]
