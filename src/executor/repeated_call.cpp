@@ -3,6 +3,7 @@
 
 #include <mutex>
 #include <stdexcept>
+#include <string>
 
 #include "executor/timers.hpp"
 #include "future/waiter.hpp"
@@ -49,12 +50,12 @@ repeated_call::repeated_call(executor& where, std::chrono::nanoseconds period, b
 repeated_call::~repeated_call() { timers::instance().strike(*this); }
 
 void repeated_call::start(time_point due) {
+  const ref mine{this, ref<repeated_call>::adopt{}};  // the timer has its own
   timers& all = timers::instance();
   set_owner(&all, fork_generation());
   inside_->due = due;
   all.enlist(*this);
   all.add_again(*this, std::make_unique<due_run>(*this), due);
-  release();  // the timer has its own
 }
 
 void repeated_call::fire() noexcept {
