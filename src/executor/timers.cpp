@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include "executor/keep_for_ever.hpp"
+#include "base/keep_for_ever.hpp"
 #include "future/waiter.hpp"
 
 namespace cadre::detail {
