@@ -23,7 +23,7 @@ struct repeated_call::inside {
 /// The time of the next run.
 class repeated_call::due_run final : public timer {
  public:
-  explicit due_run(repeated_call& series) : timer{series.where_}, series_{&series} {}
+  explicit due_run(repeated_call& series) : timer{&series.where_}, series_{&series} {}
 
   void fire() noexcept override { series_->fire(); }
   void fail(const std::exception_ptr&) noexcept override {}  // the list of series has it, too
