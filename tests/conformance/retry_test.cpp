@@ -5,6 +5,7 @@
 #include <cadre/promise.hpp>
 #include <cadre/retry.hpp>
 #include <cadre/task_group.hpp>
+#include <cadre/timer.hpp>
 
 #include <gtest/gtest.h>
 
@@ -201,6 +202,20 @@ TEST(deadline_scope, may_be_destroyed_by_its_stop_callback_when_its_parent_is_st
   parent->request_stop();
 
   EXPECT_EQ(limit, nullptr);
+}
+
+TEST(deadline_scope, outlives_executors_with_timers) {
+  std::latch stopped{1};
+  const cadre::deadline_scope limit{short_time};
+  const std::stop_callback tells{limit.get_token(), [&] { stopped.count_down(); }};
+  {
+    thread_pool_executor pool{1};
+    const auto lost = submit_after(pool, 1h, [] {});
+  }
+
+  stopped.wait();
+
+  EXPECT_TRUE(limit.expired());
 }
 
 TEST(deadline_scope, of_many_all_are_stopped_by_one_thread) {
