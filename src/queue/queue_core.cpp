@@ -304,7 +304,8 @@ void queue_core::impl::change_max_size(std::size_t max_size) noexcept {
 
 void queue_core::impl::spin(condition ready) const noexcept {
   // More pauses win when the other side runs on another processor; fewer when it needs this one.
-  // sync::spin_until() stays on its processor for longer, which a hand-off within one cannot afford.
+  // sync::spin_until(), even with 4 looks before it yields, stays on its processor for longer: in
+  // bench_queue, with the kernel placing the two threads, a round trip then took 2.4 us, not 1.7.
   constexpr int pauses = 16;
   constexpr std::chrono::microseconds budget{20};
   for (int turn = 0; turn < pauses; ++turn) {
