@@ -28,8 +28,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
-#include <limits>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -96,7 +94,8 @@ class CADRE_API completion_queue {
   template <typename T, std::invocable<future<T>> Function>
   void watch(const future<T>& f, Function&& function) {
     using node = detail::completion_callback<T, std::decay_t<Function>>;
-    add(detail::access::state_of(f), new node{std::forward<Function>(function)});
+    auto& state = detail::access::state_of(f);  // throws if `f` is empty
+    add(state, new node{std::forward<Function>(function)});
   }
 
   /// next_key() will return `key` once `f` is done and drained. Does not block.

@@ -9,10 +9,12 @@
 //
 //     double y = cadre::with_timeout(5s, pool.submit(&simulate, 42));
 //
-// Threads    get_token, expired and check: any. Stop callbacks of the token run on the scope's thread.
+// Threads    get_token, expired and check: any. Stop callbacks of the token run on the thread of all
+//            timers (timer.hpp), or where the parent is stopped: they must not block. They may destroy
+//            the scope; one that runs as it is destroyed elsewhere goes on.
 // Nesting    A scope made with the token of another one is stopped when that is, too.
 // Errors     std::system_error if the thread cannot be started.
-// Cost       A thread for as long as the scope lives.
+// Cost       Four heap blocks, one of them a timer.
 // Source     Python's asyncio.timeout and asyncio.wait_for.
 #pragma once
 

@@ -11,31 +11,26 @@
 #include <cadre/queue.hpp>
 
 #include <new>
-#include <vector>
 
 namespace cadre {
 
 namespace detail {
 
 template <typename T>
-class lifo_order {
+class lifo_order : public back_only<T> {
  public:
   using slot = queue_slot<T>;
 
   void push(const slot& element) { slots_.push_back(element); }
-  bool pop_front(void*) const noexcept { return false; }
   bool pop_back(void* to) {
     if (slots_.empty()) return false;
     ::new (to) slot(slots_.back());
     slots_.pop_back();
     return true;
   }
-  void swap(lifo_order& other) noexcept { slots_.swap(other.slots_); }
-  lifo_order make_empty() const { return {}; }
-  void drop_all() noexcept { delete_slots<T>(slots_); }
 
  private:
-  std::vector<slot> slots_;
+  using back_only<T>::slots_;
 };
 
 }  // namespace detail

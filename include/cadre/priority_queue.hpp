@@ -21,7 +21,6 @@
 #include <functional>
 #include <new>
 #include <utility>
-#include <vector>
 
 namespace cadre {
 
@@ -29,7 +28,7 @@ namespace detail {
 
 /// A binary heap that finds the way before it moves anything: a comparison may throw.
 template <typename T, typename Compare>
-class priority_order {
+class priority_order : public back_only<T> {
  public:
   using slot = queue_slot<T>;
 
@@ -46,7 +45,6 @@ class priority_order {
     slots_[hole] = element;
   }
 
-  bool pop_front(void*) const noexcept { return false; }
   bool pop_back(void* to) {
     if (slots_.empty()) return false;
     const slot last = slots_.back();
@@ -70,14 +68,11 @@ class priority_order {
     return true;
   }
 
-  void swap(priority_order& other) noexcept { slots_.swap(other.slots_); }
-  priority_order make_empty() const { return priority_order{less_}; }
-  void drop_all() noexcept { delete_slots<T>(slots_); }
-
  private:
+  using back_only<T>::slots_;
+
   bool precedes(const slot& a, const slot& b) { return less_(slot_value<T>(a), slot_value<T>(b)); }
 
-  std::vector<slot> slots_;
   [[no_unique_address]] Compare less_;
 };
 

@@ -15,8 +15,9 @@
 //            element; what was before task_done(), before the return of join().
 // Errors     shutdown_error. If to make, copy or compare an element throws, nothing has happened; if
 //            to move it out of get() throws, it is lost.
-// Cost       A short lock; a system call only to wake a sleeper. Who waits spins for up to 20 us, then
-//            sleeps. Elements that are not trivially copyable, or are over 64 bytes, take a block each.
+// Cost       A short lock; a system call only to wake a sleeper. Who waits sleeps; if the last wait
+//            took less than 40 us, it first spins, for up to 20 us. Elements that are not trivially
+//            copyable, or are over 64 bytes, take a block each.
 // Source     Python's queue, with the shutdown() of Python 3.13. Its exceptions Full and Empty are
 //            false and an empty optional here.
 #pragma once
@@ -42,7 +43,9 @@ struct queue_shutdown_options {
   bool immediate = false;  ///< drop the elements; each counts as done
 };
 
-/// The members of all queues. `Order` keeps the slots: push(slot), pop(), size(), and each() to visit.
+/// The members of all queues. `Order` keeps the slots, in two ends: push(slot) and pop_back(to) are
+/// called under the lock of the back, pop_front(to) under that of the front. A pop is false if there
+/// is nothing. `Order::contents` is what swap() and drop_all() take the slots away with.
 template <typename T, typename Order>
 class basic_queue : private detail::queue_core {
   static_assert(std::movable<T>, "cadre: the elements of a queue must be movable objects");
@@ -56,7 +59,7 @@ class basic_queue : private detail::queue_core {
   explicit basic_queue(std::size_t max_size, Order order)
       : queue_core{max_size}, elements_{std::move(order)} {}
   ~basic_queue() override {
-    Order garbage = elements_.make_empty();
+    typename Order::contents garbage;
     close_and_wait(&garbage);
     garbage.drop_all();
   }
@@ -167,7 +170,7 @@ class basic_queue : private detail::queue_core {
   /// From now on put() throws shutdown_error, and so does get() once the queue is empty. Wakes all
   /// who wait for room, or for elements that will not come. Idempotent.
   void shutdown(const queue_shutdown_options& options = {}) {
-    Order garbage = elements_.make_empty();
+    typename Order::contents garbage;
     close(options.immediate ? &garbage : nullptr);
     garbage.drop_all();
   }
@@ -252,7 +255,7 @@ class basic_queue : private detail::queue_core {
   bool pop_front_slot(void* to) override { return elements_.pop_front(to); }
   bool pop_back_slot(void* to) override { return elements_.pop_back(to); }
   void swap_slots(void* garbage) noexcept override {
-    elements_.swap(*static_cast<Order*>(garbage));
+    elements_.swap(*static_cast<typename Order::contents*>(garbage));
   }
 
   Order elements_;
@@ -265,6 +268,7 @@ template <typename T>
 class fifo_order {
  public:
   using slot = queue_slot<T>;
+  using contents = fifo_order;
 
   void push(const slot& element) { back_.push_back(element); }
   bool pop_front(void* to) {
@@ -286,7 +290,6 @@ class fifo_order {
     front_.swap(other.front_);
     std::swap(next_, other.next_);
   }
-  fifo_order make_empty() const { return {}; }
   void drop_all() noexcept {
     front_.erase(front_.begin(), front_.begin() + static_cast<std::ptrdiff_t>(next_));
     delete_slots<T>(front_);

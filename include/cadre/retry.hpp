@@ -19,8 +19,6 @@
 #include <cadre/detail/portable.hpp>
 
 #include <chrono>
-#include <concepts>
-#include <exception>
 #include <stop_token>
 #include <type_traits>
 #include <utility>

@@ -12,7 +12,8 @@
 //            All that failed is in the exception_group. What the stop itself causes is no failure:
 //            cancelled calls, and those that then end with cancelled_error, or killed.
 // Scope      The destructor requests stop and blocks until all calls are done. Failures that no wait()
-//            has thrown go to the unhandled hook.
+//            has thrown go to the unhandled hook. A destructor that would wait for ever (a call of the
+//            group waits for the call that owns it) terminates the program.
 // Nesting    A group stops when the token given to the constructor does: that of the call it is made
 //            in, or get_stop_token() of the outer group.
 // Threads    Any thread may spawn, also the calls of the group; one at a time may wait.

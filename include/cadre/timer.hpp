@@ -21,8 +21,8 @@
 //            future. As for other times: shutdown_error, broken_executor, queue_full.
 //            std::system_error if the thread cannot be started; std::invalid_argument for a period
 //            that is not greater than 0, and an empty callable.
-// Cost       Two heap blocks per timer, O(log n) to set and to fire one. A cancelled one is swept out
-//            when half of all are cancelled.
+// Cost       Two heap blocks to set a timer, one more to fire it; O(log n) for either. A cancelled one
+//            is swept out when half of all are cancelled.
 #pragma once
 
 #include <cadre/config.hpp>

@@ -3,44 +3,69 @@
 #include <cadre/errors.hpp>
 
 #include <optional>
-#include <thread>
 
-#include "sync/parker.hpp"
+#include "executor/timers.hpp"
 
 namespace cadre {
+namespace {
+
+/// Outlives the scope while its stop callbacks run, which may destroy it.
+struct limit_source {
+  std::stop_source source;
+  sync::atomic<bool> over{false};  // the scope is gone
+};
+
+class expiry final : public detail::timer {
+ public:
+  explicit expiry(std::shared_ptr<limit_source> limit) noexcept
+      : timer{nullptr}, limit_{std::move(limit)} {}
+
+  void fire() noexcept override {
+    if (!is_dead()) limit_->source.request_stop();
+  }
+  void fail(const std::exception_ptr&) noexcept override {}
+  bool is_dead() noexcept override {
+    return limit_->over.load(std::memory_order_relaxed);  // relaxed: a hint for fire() and sweep()
+  }
+
+ private:
+  const std::shared_ptr<limit_source> limit_;
+};
+
+}  // namespace
 
 class deadline_scope::impl {
  public:
-  impl(detail::time_point limit, std::stop_token parent) : limit_{limit} {
-    if (parent.stop_possible()) parent_.emplace(std::move(parent), on_stop{this});
-    if (limit <= std::chrono::steady_clock::now()) {
-      source_.request_stop();
+  impl(detail::time_point limit, std::stop_token parent)
+      : limit_{limit}, shared_{std::make_shared<limit_source>()} {
+    if (expired()) {
+      shared_->source.request_stop();
     } else if (limit != detail::never) {
-      thread_ = std::thread{[this] {
-        if (!over_.park(limit_)) source_.request_stop();
-      }};
+      detail::timers::instance().add(std::make_unique<expiry>(shared_), limit);
     }
+    if (parent.stop_possible()) parent_.emplace(std::move(parent), on_stop{shared_});
   }
   ~impl() {
-    over_.unpark();
-    if (thread_.joinable()) thread_.join();
+    shared_->over.store(true, std::memory_order_relaxed);  // relaxed: note_dead() releases
+    if (limit_ != detail::never && !expired()) detail::timers::instance().note_dead();
   }
 
-  std::stop_token get_token() const noexcept { return source_.get_token(); }
+  std::stop_token get_token() const noexcept { return shared_->source.get_token(); }
   bool expired() const noexcept {
     return limit_ != detail::never && std::chrono::steady_clock::now() >= limit_;
   }
 
  private:
   struct on_stop {
-    impl* self;
-    void operator()() const noexcept { self->source_.request_stop(); }
+    std::shared_ptr<limit_source> shared;
+    void operator()() const noexcept {
+      const auto keep = shared;
+      keep->source.request_stop();
+    }
   };
 
   const detail::time_point limit_;
-  std::stop_source source_;
-  sync::parker over_;
-  std::thread thread_;
+  const std::shared_ptr<limit_source> shared_;
   std::optional<std::stop_callback<on_stop>> parent_;
 };
 

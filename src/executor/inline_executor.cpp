@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <cadre/detail/call.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/inline_executor.hpp>
 
@@ -28,6 +29,7 @@ class inline_executor::impl {
     bool returned = false;
     const auto begin = std::chrono::steady_clock::now();
     if (call.is_posted() || call.try_start()) {
+      const detail::token_scope no_token{nullptr};  // the call has its own, or none
       detail::run_context context;
       returned = call.run(context);
     } else {

@@ -3,6 +3,7 @@
 
 #include <mutex>
 #include <stdexcept>
+#include <string>
 
 #include "executor/timers.hpp"
 #include "future/waiter.hpp"
@@ -22,7 +23,7 @@ struct repeated_call::inside {
 /// The time of the next run.
 class repeated_call::due_run final : public timer {
  public:
-  explicit due_run(repeated_call& series) : timer{series.where_}, series_{&series} {}
+  explicit due_run(repeated_call& series) : timer{&series.where_}, series_{&series} {}
 
   void fire() noexcept override { series_->fire(); }
   void fail(const std::exception_ptr&) noexcept override {}  // the list of series has it, too
@@ -49,12 +50,12 @@ repeated_call::repeated_call(executor& where, std::chrono::nanoseconds period, b
 repeated_call::~repeated_call() { timers::instance().strike(*this); }
 
 void repeated_call::start(time_point due) {
+  const ref mine{this, ref<repeated_call>::adopt{}};  // the timer has its own
   timers& all = timers::instance();
   set_owner(&all, fork_generation());
   inside_->due = due;
   all.enlist(*this);
   all.add_again(*this, std::make_unique<due_run>(*this), due);
-  release();  // the timer has its own
 }
 
 void repeated_call::fire() noexcept {

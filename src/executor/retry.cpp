@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 #include <random>
 #include <stdexcept>
+#include <string>
 
 #include "future/waiter.hpp"
 #include "sync/parker.hpp"

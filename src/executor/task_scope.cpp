@@ -5,6 +5,7 @@
 #include <cadre/wait.hpp>
 
 #include <csignal>
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -42,9 +43,11 @@ class task_scope::impl {
     parent_.reset();
     request_stop();
     try {
-      join();
+      join(never);
     } catch (const broken_executor&) {
       return;  // in a child of fork(): the calls are the parent's, and so is what they refer to
+    } catch (...) {
+      std::terminate();  // here, where it says what was thrown
     }
     if (observed_) return;
     for (auto& e : errors_) report_unhandled("task_group", {}, std::move(e));
@@ -89,13 +92,11 @@ class task_scope::impl {
   }
 
   void wait_until(time_point deadline) {
-    bool in_time = true;
-    if (deadline != never) {
-      const auto open = open_calls();
-      in_time = wait_for(open, deadline);
+    const bool in_time = join(deadline);
+    if (!in_time) {
+      request_stop();
+      join(never);
     }
-    if (!in_time) request_stop();
-    join();
     std::unique_lock lock{lock_};
     observed_ = true;
     auto errors = errors_;
@@ -155,15 +156,16 @@ class task_scope::impl {
     return true;
   }
 
-  void join() {
+  /// False if some are not done at the deadline.
+  bool join(time_point deadline) {
     sync::parker idle;
     for (;;) {
       if (const auto open = open_calls(); !open.empty()) {
-        wait_for(open, never);
+        if (!wait_for(open, deadline)) return false;
         continue;
       }
       std::unique_lock lock{lock_};
-      if (children_ == nullptr) return;
+      if (children_ == nullptr) return true;
       // They are done, and about to say so; unless others come, the last of them wakes us.
       idle_ = &idle;
       lock.unlock();

@@ -184,6 +184,7 @@ bool thread_pool_executor::impl::make_room(detail::state_base& call) {
 
 void thread_pool_executor::impl::run_here(detail::state_base& call) noexcept {
   run_by_callers_.fetch_add(1, std::memory_order_relaxed);  // relaxed: statistics order nothing
+  const detail::token_scope no_token{nullptr};              // the call has its own, or none
   detail::run_context context;
   if (call.is_posted() || call.try_start()) {
     auto& ended = ended_elsewhere_[call.run(context)];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cadre/thread_pool_executor.hpp>
 
-#include "executor/keep_for_ever.hpp"
+#include "base/keep_for_ever.hpp"
 #include "executor/thread_pool.hpp"
 
 namespace cadre {

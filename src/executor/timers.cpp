@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include "executor/keep_for_ever.hpp"
+#include "base/keep_for_ever.hpp"
 #include "future/waiter.hpp"
 
 namespace cadre::detail {
@@ -54,7 +54,7 @@ void fail_quietly(state_base& call, const std::exception_ptr& reason) noexcept {
 class one_shot final : public timer {
  public:
   one_shot(executor& e, state_base& call, const submit_options& options, bool relayed)
-      : timer{e}, call_{&call}, options_{options}, relayed_{relayed} {}
+      : timer{&e}, call_{&call}, options_{options}, relayed_{relayed} {}
 
   void fire() noexcept override {
     if (!relayed_) return submit_proxy(*where, *call_, options_);
@@ -107,6 +107,8 @@ void timers::add_locked(std::unique_ptr<timer> t, time_point due) {
     }
     has_thread_ = true;
   }
+  // It may have been cancelled, counted and swept for before it was here. relaxed: a hint.
+  if (t->is_dead()) cancelled_.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t number = next_number_++;
   heap_.push_back({due, number, std::move(t)});
   std::push_heap(heap_.begin(), heap_.end(), later{});
@@ -186,8 +188,9 @@ bool timers::needs_sweep() const noexcept {
 }
 
 void timers::sweep(lock& held) noexcept {
-  // relaxed: a hint. Before the look, so that whoever is cancelled meanwhile is counted again.
-  cancelled_.store(0, std::memory_order_relaxed);
+  // Before the look, so that whoever is cancelled meanwhile is counted again. acquire: pairs with the
+  // release in note_dead(); those that were counted look dead.
+  cancelled_.exchange(0, std::memory_order_acquire);
   std::unique_ptr<timer> dead = take_if([](timer& t) { return t.is_dead(); });
   held.unlock();
   while (dead != nullptr) dead = std::move(dead->next);
@@ -195,10 +198,14 @@ void timers::sweep(lock& held) noexcept {
 }
 
 bool timers::withdraw(state_base&) noexcept {
-  // relaxed: a hint. seq_cst is not needed: the parker orders.
-  cancelled_.fetch_add(1, std::memory_order_relaxed);
-  if (needs_sweep()) changed_.unpark();
+  note_dead();
   return true;
+}
+
+void timers::note_dead() noexcept {
+  // release: pairs with the acquire in sweep().
+  cancelled_.fetch_add(1, std::memory_order_release);
+  if (needs_sweep()) changed_.unpark();
 }
 
 /// Takes timers out of the heap.

@@ -35,7 +35,7 @@ bool on_timer_thread() noexcept;
 /// Something that waits for its time.
 class timer {
  public:
-  explicit timer(executor& e) noexcept : where{&e} {}
+  explicit timer(executor* e) noexcept : where{e} {}
   timer(const timer&) = delete;
   timer& operator=(const timer&) = delete;
   virtual ~timer() = default;
@@ -47,7 +47,7 @@ class timer {
   /// True if it was cancelled.
   virtual bool is_dead() noexcept = 0;
 
-  executor* const where;
+  executor* const where;        // whose end fails it; null: of none
   std::unique_ptr<timer> next;  // a list of those that left the heap
 };
 
@@ -68,6 +68,8 @@ class timers final : public call_owner {
 
   /// One of the calls here, or one that was, is cancelled.
   bool withdraw(state_base& call) noexcept override;
+  /// The same of a timer that is no call.
+  void note_dead() noexcept;
 
   /// For fork(): the thread and the executors are the parent's.
   void forget_parents() noexcept;

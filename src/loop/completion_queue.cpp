@@ -4,9 +4,11 @@
 #include <cadre/hooks.hpp>
 
 #include <deque>
+#include <exception>
 #include <memory>
 #include <mutex>
 
+#include "base/keep_for_ever.hpp"
 #include "future/waiter.hpp"
 #include "ipc/event.hpp"
 #include "sync/mutex.hpp"
@@ -104,11 +106,8 @@ class completion_list {
   /// The queue goes.
   void close() noexcept {
     if (generation_ != fork_generation()) {
-      // Its states may be locked by threads of the parent. Keep it for ever, where leak checkers
-      // find it.
-      static completion_list* all = nullptr;
-      next_kept_ = std::exchange(all, this);
-      return;
+      // Its states may be locked by threads of the parent.
+      return keep_for_ever(std::shared_ptr<void>{this, [](void*) {}});
     }
     closed_ = true;
     // Those whose listener is still there are taken out here; the others come through push().
@@ -180,7 +179,6 @@ class completion_list {
   sync::mutex mutex_;
   completion* newest_ = nullptr;  // guarded by mutex_, as size_: all that are watched
   std::size_t size_ = 0;
-  completion_list* next_kept_ = nullptr;
 
   // The loop's:
   completion* oldest_ = nullptr;  // taken and not yet run

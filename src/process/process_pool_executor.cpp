@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-#include "executor/keep_for_ever.hpp"
+#include "base/keep_for_ever.hpp"
 #include "process/process_pool.hpp"
 
 namespace cadre {

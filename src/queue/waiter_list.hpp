@@ -53,8 +53,8 @@ class waiter_list {
     }
   }
 
-  /// How often a wait has ended so soon that to spin would have found it.
-  int spin_credit = 0;
+  /// The last wait has ended so soon that to spin would have found it.
+  bool spin_next = false;
 
  private:
   waiter* first_ = nullptr;

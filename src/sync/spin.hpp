@@ -17,8 +17,11 @@ namespace cadre::sync {
 template <typename Ready>
 bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
   using clock = std::chrono::steady_clock;
+  // More lets the fastest answers wait; less takes the line from whoever is about to write it.
   constexpr std::chrono::nanoseconds first_look{170};
+  // More sees the answer later; less disturbs more often whoever works on it.
   constexpr std::chrono::nanoseconds between_looks{50};
+  // More keeps this processor from whoever may need it; less makes system calls while an answer is near.
   constexpr int looks_alone = 50;
   if (ready()) return true;
   if (budget <= budget.zero()) return false;

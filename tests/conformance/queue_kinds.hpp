@@ -44,6 +44,12 @@ struct kind_names {
 
 using queue_kinds = testing::Types<fifo, lifo, priority>;
 
+template <typename Kind>
+class queue_test : public testing::Test {
+ public:
+  using type = typename Kind::template of<int>;
+};
+
 template <typename Queue>
 void fill(Queue& q, int count) {
   for (int i = 0; i < count; ++i) q.put(i);

@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,13 +24,15 @@ using std::chrono_literals::operator""s;
 using std::chrono_literals::operator""ms;
 
 template <typename Kind>
-class queues : public testing::Test {
- public:
-  using type = typename Kind::template of<int>;
-};
+class queues : public queue_test<Kind> {};
 TYPED_TEST_SUITE(queues, queue_kinds, kind_names);
 
 constexpr std::size_t bound = 5;
+
+template <std::size_t Size>
+using bytes = std::array<char, Size>;
+static_assert(detail::is_queued_in_place<bytes<64>> && !detail::is_queued_in_place<bytes<65>>);
+static_assert(!detail::is_queued_in_place<std::string>);
 
 }  // namespace
 
@@ -207,6 +212,23 @@ TEST(queue_of_failing_elements, a_comparison_that_throws_in_put_changes_nothing)
 
   EXPECT_EQ(element.number, 0);
   EXPECT_EQ(drain(q), (std::vector{1, 3, 5}));
+}
+
+TEST(priority_queue, copies_no_comparison) {
+  struct by_size {
+    by_size() = default;
+    by_size(by_size&&) = default;
+    by_size& operator=(by_size&&) = default;
+    bool operator()(int a, int b) const { return std::abs(a) < std::abs(b); }
+  };
+  cadre::priority_queue<int, by_size> q;
+  for (const int n : {-3, 2, 1}) q.put(n);
+
+  EXPECT_EQ(q.get(), 1);
+  EXPECT_EQ(q.get(), 2);
+  q.shutdown({.immediate = true});
+
+  EXPECT_TRUE(q.empty());
 }
 
 TEST(queue_of_failing_elements, a_comparison_that_throws_in_get_changes_nothing) {

@@ -27,10 +27,7 @@ namespace {
 using std::chrono_literals::operator""us;
 
 template <typename Kind>
-class queues_between_threads : public testing::Test {
- public:
-  using type = typename Kind::template of<int>;
-};
+class queues_between_threads : public queue_test<Kind> {};
 TYPED_TEST_SUITE(queues_between_threads, queue_kinds, kind_names);
 
 /// What `pairs` threads that get with `get(q)` receive of 0, 1, ... from as many that put.
@@ -154,7 +151,7 @@ TYPED_TEST(queues_between_threads,
   q.shutdown({.immediate = true});
 }
 
-TYPED_TEST(queues_between_threads, an_element_may_be_move_only) {
+TEST(queue_elements, may_be_move_only) {
   struct by_value {
     bool operator()(const std::unique_ptr<int>& a, const std::unique_ptr<int>& b) const {
       return *a < *b;

@@ -5,15 +5,20 @@
 #include <cadre/promise.hpp>
 #include <cadre/retry.hpp>
 #include <cadre/task_group.hpp>
+#include <cadre/timer.hpp>
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <functional>
 #include <latch>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <stop_token>
 #include <system_error>
 #include <thread>
+#include <vector>
 
 #include "conformance/executors.hpp"
 #include "support/gate.hpp"
@@ -24,6 +29,14 @@ namespace {
 
 using std::chrono_literals::operator""ms;
 using std::chrono_literals::operator""h;
+
+unsigned count_threads() {
+  unsigned count = 0;
+  for ([[maybe_unused]] const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+    ++count;
+  }
+  return count;
+}
 
 constexpr retry_policy quick{.attempts = 3, .first_delay = std::chrono::microseconds{1}};
 
@@ -162,6 +175,56 @@ TEST(deadline_scope, that_ends_in_time_stops_nothing) {
   }
 
   EXPECT_FALSE(token.stop_requested());
+}
+
+TEST(deadline_scope, may_be_destroyed_by_its_stop_callback) {
+  std::latch stopped{1};
+  auto limit = std::make_unique<cadre::deadline_scope>(short_time);
+  const std::stop_callback ends_it{limit->get_token(), [&] {
+                                     limit.reset();
+                                     stopped.count_down();
+                                   }};
+
+  stopped.wait();
+
+  EXPECT_EQ(limit, nullptr);
+}
+
+TEST(deadline_scope, may_be_destroyed_by_its_stop_callback_when_its_parent_is_stopped) {
+  const auto parent = std::make_unique<std::stop_source>();
+  auto limit = std::make_unique<cadre::deadline_scope>(1h, parent->get_token());
+  std::optional<std::stop_callback<std::function<void()>>> ends_it;
+  ends_it.emplace(limit->get_token(), [&] {
+    limit.reset();
+    ends_it.reset();
+  });
+
+  parent->request_stop();
+
+  EXPECT_EQ(limit, nullptr);
+}
+
+TEST(deadline_scope, outlives_executors_with_timers) {
+  std::latch stopped{1};
+  const cadre::deadline_scope limit{short_time};
+  const std::stop_callback tells{limit.get_token(), [&] { stopped.count_down(); }};
+  {
+    thread_pool_executor pool{1};
+    const auto lost = submit_after(pool, 1h, [] {});
+  }
+
+  stopped.wait();
+
+  EXPECT_TRUE(limit.expired());
+}
+
+TEST(deadline_scope, of_many_all_are_stopped_by_one_thread) {
+  const unsigned threads = count_threads();
+  std::vector<std::unique_ptr<cadre::deadline_scope>> limits;
+
+  for (int i = 0; i < 20; ++i) limits.push_back(std::make_unique<cadre::deadline_scope>(1h));
+
+  EXPECT_LE(count_threads(), threads + 1);
 }
 
 TEST(deadline_scope, is_stopped_by_its_parent_without_being_over) {

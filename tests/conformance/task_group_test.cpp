@@ -5,8 +5,10 @@
 #include <cadre/task_group.hpp>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <exception>
 #include <latch>
 #include <stdexcept>
@@ -18,6 +20,7 @@
 #include "conformance/executors.hpp"
 #include "support/gate.hpp"
 #include "support/other_thread.hpp"
+#include "support/process.hpp"
 #include "support/timeouts.hpp"
 #include "support/unhandled_log.hpp"
 
@@ -62,6 +65,29 @@ std::vector<std::string> failures(Group& group) {
 }
 
 using texts = std::vector<std::string>;
+
+/// Its one call waits for the call that owns it.
+int destroys_a_group_that_waits_for_its_owner() {
+  const gate known;
+  thread_pool_executor pool{2};
+  std::atomic<pid_t> waiter = 0;
+  future<void> owner;
+  owner = pool.submit([&] {
+    pass(known.handle(), 0);
+    cadre::task_group group{pool};
+    group.post([&] {
+      waiter = ::gettid();
+      owner.get();
+    });
+    while (waiter == 0 || !is_asleep(waiter)) std::this_thread::yield();
+  });
+  known.open();
+  owner.wait();
+  return 0;
+}
+
+const child_program waits_for_its_owner{"a group waits for its owner",
+                                        &destroys_a_group_that_waits_for_its_owner};
 
 }  // namespace
 
@@ -257,6 +283,25 @@ TEST(task_group_of_threads, its_calls_may_spawn_more) {
   EXPECT_EQ(ran, 1023);
 }
 
+TEST(task_group_of_threads, the_deadline_holds_for_calls_spawned_while_it_waits) {
+  const gate running;
+  const gate until_stopped;
+  thread_pool_executor pool{1};
+  cadre::task_group group{pool};
+  group.post([&] {
+    pass(running.handle(), 0);
+    group.post(&run_until_stopped, until_stopped.handle());
+  });
+  running.await_arrivals(1);
+  other_thread waiter{[&] { EXPECT_THROW(group.wait_for(short_time), timeout_error); }};
+
+  waiter.await_asleep();
+  running.open();
+  waiter.join();
+
+  EXPECT_TRUE(group.stop_requested());
+}
+
 TEST(task_group_of_threads, groups_nest_on_one_worker) {
   thread_pool_executor pool{1};
   cadre::task_group outer{pool};
@@ -339,6 +384,13 @@ TEST(task_group_of_threads, a_call_that_waits_for_its_own_group_throws) {
 
   EXPECT_THROW(f.get(), deadlock_error);
   EXPECT_EQ(failures(group).size(), 1U);
+}
+
+TEST(task_group_of_threads, a_destructor_that_would_wait_for_ever_terminates) {
+  const ended child = waits_for_its_owner.run();
+
+  EXPECT_EQ(child.signal, SIGABRT) << child;
+  EXPECT_NE(child.err.find("deadlock_error"), std::string::npos) << child;
 }
 
 }  // namespace cadre::test

@@ -134,6 +134,36 @@ TEST(this_worker, stop_token_of_a_claimed_call_is_not_the_waiters) {
   EXPECT_TRUE(f.get());
 }
 
+TEST(this_worker, stop_token_of_a_call_that_runs_inline_is_not_the_submitters) {
+  thread_pool_executor pool{1};
+  inline_executor here;
+
+  const auto f = pool.submit([&](std::stop_token stop) {
+    const bool alone = here.submit(&no_token_is_here).get();
+    return alone && this_worker::stop_token() == stop;
+  });
+
+  EXPECT_TRUE(f.get());
+}
+
+TEST(this_worker, stop_token_of_a_call_that_the_submitter_runs_is_not_its_own) {
+  const gate busy;
+  thread_pool_executor full{
+      {.max_workers = 1, .max_pending = 1, .when_full = when_full::caller_runs}};
+  const auto running = full.submit(&pass, busy.handle(), 0);
+  busy.await_arrivals(1);
+  const auto pending = full.submit([] {});
+  inline_executor here;
+
+  const auto f = here.submit([&](std::stop_token stop) {
+    const bool alone = full.submit(&no_token_is_here).get();
+    return alone && this_worker::stop_token() == stop;
+  });
+
+  EXPECT_TRUE(f.get());
+  busy.open();
+}
+
 TEST(this_worker, context_in_a_thread_pool_is_what_the_initializer_made) {
   thread_pool_executor pool{{.max_workers = 1, .initializer = &make_counter}};
 

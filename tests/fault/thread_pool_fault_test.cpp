@@ -2,14 +2,17 @@
 // What goes wrong around threads: initializers, callbacks and destructors that throw, block, resubmit
 // or end their pool. The F numbers are those of the project's list of faults.
 #include <cadre/errors.hpp>
+#include <cadre/inline_executor.hpp>
 #include <cadre/promise.hpp>
 #include <cadre/thread_pool_executor.hpp>
+#include <cadre/timer.hpp>
 #include <cadre/wait.hpp>
 
 #include <gtest/gtest.h>
 #include <pthread.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <memory>
@@ -33,12 +36,16 @@ struct no_licence : std::runtime_error {
 };
 
 /// Makes every stack larger than the address space.
-int tries_when_no_thread_can_start() {
+void let_no_thread_start() {
   pthread_attr_t huge;
   ::pthread_attr_init(&huge);
   ::pthread_attr_setstacksize(&huge, std::size_t{1} << 60);
   ::pthread_setattr_default_np(&huge);
   ::pthread_attr_destroy(&huge);
+}
+
+int tries_when_no_thread_can_start() {
+  let_no_thread_start();
   thread_pool_executor pool{2};
   try {
     static_cast<void>(pool.submit([] { return 42; }));
@@ -49,7 +56,24 @@ int tries_when_no_thread_can_start() {
   return 0;
 }
 
+int sets_timers_when_no_thread_can_start() {
+  let_no_thread_start();
+  inline_executor here;
+  auto captured = std::make_shared<int>(1);
+  const std::weak_ptr<int> alive = captured;
+  try {
+    static_cast<void>(submit_every(here, std::chrono::hours{1}, [captured] {}));
+    std::puts("submitted");
+  } catch (const std::system_error& e) {
+    std::puts(e.what());
+  }
+  captured.reset();
+  std::puts(alive.expired() ? "nothing is left" : "it leaks");
+  return 0;
+}
+
 const child_program without_threads{"starts no thread", &tries_when_no_thread_can_start};
+const child_program without_timers{"sets no timer", &sets_timers_when_no_thread_can_start};
 
 }  // namespace
 
@@ -342,6 +366,14 @@ TEST(thread_pool_fault, a_first_worker_that_can_not_be_started_is_told_to_the_su
 
   EXPECT_EQ(child.exit_code, 0) << child;
   EXPECT_NE(child.out.find("cannot start a worker thread"), std::string::npos) << child;
+}
+
+TEST(thread_pool_fault, a_series_whose_timer_can_not_be_set_is_told_and_leaves_nothing) {
+  const ended child = without_timers.run();
+
+  EXPECT_NE(child.out.find("cannot start the thread that waits for timers"), std::string::npos)
+      << child;
+  EXPECT_NE(child.out.find("nothing is left"), std::string::npos) << child;
 }
 
 }  // namespace cadre::test

@@ -213,6 +213,17 @@ TEST(completion_queue, destroyed_it_forgets_and_the_calls_go_on) {
   EXPECT_EQ(f.get(), 42);
 }
 
+TEST(completion_queue, keeps_nothing_of_a_future_that_is_empty) {
+  completion_queue q;
+  auto captured = std::make_shared<int>(1);
+  const std::weak_ptr<int> alive = captured;
+
+  EXPECT_THROW(q.watch(future<int>{}, [captured = std::move(captured)](const future<int>&) {}),
+               invalid_state_error);
+
+  EXPECT_TRUE(alive.expired());
+}
+
 TEST(completion_queue, may_be_destroyed_while_futures_become_done) {
   for (int round = 0; round < 200; ++round) {
     thread_pool_executor pool{2};

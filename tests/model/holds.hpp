@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <string>
+
 #include "explorer.hpp"
 
 namespace cadre_model {
@@ -16,6 +19,15 @@ inline testing::AssertionResult holds(const options& how, const std::function<vo
 
 inline testing::AssertionResult holds(const std::function<void()>& body) {
   return holds(options{}, body);
+}
+
+/// Some schedule has failed, with `reason`.
+inline testing::AssertionResult fails_with(const std::string& reason, const result& r) {
+  if (!r.failure) return testing::AssertionFailure() << "passed " << r.schedules << " schedules";
+  if (r.failure->find(reason) == std::string::npos) {
+    return testing::AssertionFailure() << *r.failure;
+  }
+  return testing::AssertionSuccess();
 }
 
 /// As holds(), with the thread `how.victim` killed at each of its steps in turn.

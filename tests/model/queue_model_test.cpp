@@ -111,7 +111,7 @@ TEST(queue_model, shutdown_wakes_whoever_waits) {
           }
         },
         [&] { q.shutdown({.immediate = true}); });
-    check(q.size() == (refused ? 0U : q.size()), "what is refused is not in it");
+    check(refused && q.size() == 0, "there was no room, and nothing is left");
   }));
 }
 
@@ -174,6 +174,47 @@ TEST(queue_model, the_destructor_waits_for_those_it_wakes) {
         },
         [&] {
           while (!sign.asleep.load()) cadre::sync::pause();
+          q.reset();
+        });
+    check(refused, "get() has thrown");
+  }));
+}
+
+/// Counts the looks for an element.
+class counting_order : public cadre::detail::fifo_order<int> {
+ public:
+  explicit counting_order(atomic<int>& looks) : looks_{&looks} {}
+  bool pop_front(void* to) {
+    looks_->fetch_add(1);
+    return fifo_order::pop_front(to);
+  }
+
+ private:
+  atomic<int>* looks_;
+};
+
+// Red when a getter that lets others go on is no guest of the queue meanwhile.
+TEST(queue_model, the_destructor_waits_for_those_that_pause) {
+  EXPECT_TRUE(holds([] {
+    atomic<int> looks{0};
+    using counted = cadre::basic_queue<int, counting_order>;
+    auto q = std::make_unique<counted>(0, counting_order{looks});
+    q->put(1);
+    q->put(2);
+    q->get();
+    q->get();  // there were two at once, so the next get() pauses before it sleeps
+    looks.store(0);
+    bool refused = false;
+    in_parallel(
+        [&, raw = q.get()] {
+          try {
+            raw->get();
+          } catch (const cadre::shutdown_error&) {
+            refused = true;
+          }
+        },
+        [&] {
+          while (looks.load() == 0) cadre::sync::pause();
           q.reset();
         });
     check(refused, "get() has thrown");

@@ -185,7 +185,7 @@ class tracked_call : public state<T> {
         source_{TakesToken ? std::stop_source{} : std::stop_source{std::nostopstate}},
         stop_{std::move(stop)} {}
 
-  /// From now on the token given at submit cancels or stops the call. Before it is enqueued.
+  /// From now on the token given at submit cancels or stops the call.
   void follow_token() {
     if (stop_.stop_possible()) callback_.emplace(stop_, on_stop{this});
   }

@@ -12,7 +12,7 @@
 #include <new>
 #include <stop_token>
 #include <type_traits>
-#include <utility>
+#include <vector>
 
 namespace cadre::detail {
 
@@ -102,5 +102,19 @@ void delete_slots(Slots& slots) noexcept {
   }
   slots.clear();
 }
+
+/// The slots of an order with one container, at the back.
+template <typename T>
+class back_only {
+ public:
+  using contents = back_only;
+
+  bool pop_front(void*) const noexcept { return false; }
+  void swap(back_only& other) noexcept { slots_.swap(other.slots_); }
+  void drop_all() noexcept { delete_slots<T>(slots_); }
+
+ protected:
+  std::vector<queue_slot<T>> slots_;
+};
 
 }  // namespace cadre::detail

@@ -6,7 +6,6 @@
 #include <cadre/detail/state.hpp>
 #include <cadre/future.hpp>
 
-#include <cstdint>
 #include <exception>
 #include <memory>
 #include <stop_token>
