@@ -19,6 +19,8 @@
 namespace cadre::test {
 namespace {
 
+static_assert(sizeof(detail::spawned<void*>) <= 128, "two cache lines, as coro.hpp says");
+
 task<int> give(int n, counted = {}) { co_return n; }
 task<int> fail(std::string why, counted = {}) {
   throw std::runtime_error{why};
