@@ -27,7 +27,7 @@
 //            happened before the awaited future was done.
 // Errors     invalid_state_error for an empty task or future. What an awaited one threw.
 // Cost       A frame, and for spawn 128 bytes with a result of up to 8; the first time that it is
-//            suspended, 256 more. A million awaits in a row, or one inside the other, take no stack;
+//            suspended, 192 more. A million awaits in a row, or one inside the other, take no stack;
 //            only frames that are destroyed where they are suspended take some for each level.
 // Source     Python's asyncio: coroutines, create_task, run, wrap_future.
 #pragma once
