@@ -8,6 +8,7 @@
 
 #include "base/signals.hpp"
 #include "base/symbols.hpp"
+#include "base/what_of.hpp"
 
 namespace cadre {
 namespace {
@@ -53,7 +54,17 @@ std::string describe(const worker_death& how) {
                            : how.hint);
 }
 
-std::string describe(const std::exception_ptr& e) {
+std::string describe(const std::string& who, const std::vector<std::exception_ptr>& exceptions) {
+  std::string text = who + ": " + std::to_string(exceptions.size()) +
+                     (exceptions.size() == 1 ? " call has failed" : " calls have failed");
+  for (const auto& e : exceptions)
+    (text += &e == &exceptions.front() ? ": " : "; ") += detail::what_of(e);
+  return text;
+}
+
+}  // namespace
+
+std::string detail::what_of(const std::exception_ptr& e) {
   try {
     std::rethrow_exception(e);
   } catch (const std::exception& known) {
@@ -62,15 +73,6 @@ std::string describe(const std::exception_ptr& e) {
     return "an exception that is no std::exception";
   }
 }
-
-std::string describe(const std::string& who, const std::vector<std::exception_ptr>& exceptions) {
-  std::string text = who + ": " + std::to_string(exceptions.size()) +
-                     (exceptions.size() == 1 ? " call has failed" : " calls have failed");
-  for (const auto& e : exceptions) (text += &e == &exceptions.front() ? ": " : "; ") += describe(e);
-  return text;
-}
-
-}  // namespace
 
 error::~error() = default;
 cancelled_error::~cancelled_error() = default;

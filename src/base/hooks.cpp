@@ -10,19 +10,17 @@
 #include <utility>
 
 #include "base/symbols.hpp"
+#include "base/what_of.hpp"
 
 namespace cadre {
 namespace {
 
-std::string describe_current_exception() {
-  const std::type_info* type = abi::__cxa_current_exception_type();
-  std::string text = type != nullptr ? demangle(type->name()) : "an exception";
+std::string type_of(const std::exception_ptr& e) {
   try {
-    throw;
-  } catch (const std::exception& e) {
-    return text + ": " + e.what();
+    std::rethrow_exception(e);
   } catch (...) {
-    return text;
+    const std::type_info* type = abi::__cxa_current_exception_type();
+    return type != nullptr ? demangle(type->name()) : "an exception";
   }
 }
 
@@ -30,11 +28,7 @@ void print_unhandled(const unhandled& u) noexcept {
   try {
     std::string line = "cadre: unhandled exception, from: " + std::string{u.where};
     if (!u.name.empty()) line += " \"" + std::string{u.name} + '"';
-    try {
-      std::rethrow_exception(u.error);
-    } catch (...) {
-      line += ": " + describe_current_exception();
-    }
+    line += ": " + type_of(u.error) + ": " + detail::what_of(u.error);
     line += "; nobody could catch it: ask futures for it, or install a hook (cadre/hooks.hpp)\n";
     // One write, so that lines of several threads do not mix.
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, line.data(), line.size());

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/what_of.hpp"
 #include "executor/timers.hpp"
 #include "executor/worker_identity.hpp"
 
@@ -40,16 +41,6 @@ std::string next_prefix() {
 void join_or_detach(std::thread& thread) {
   if (!thread.joinable()) return;
   thread.get_id() == std::this_thread::get_id() ? thread.detach() : thread.join();
-}
-
-std::string what_of(const std::exception_ptr& reason) {
-  try {
-    std::rethrow_exception(reason);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an exception that is no std::exception";
-  }
 }
 
 }  // namespace
@@ -349,7 +340,7 @@ void thread_pool_executor::impl::for_each_worker(Function function) const {
 void thread_pool_executor::impl::break_pool(const char* what,
                                             const std::exception_ptr& reason) noexcept {
   const std::string why = "thread_pool \"" + options_.thread_name_prefix +
-                          "\": it is broken, since " + what + ": " + what_of(reason) +
+                          "\": it is broken, since " + what + ": " + detail::what_of(reason) +
                           "; its pending calls failed: make a new pool";
   {
     const std::lock_guard lock{reason_mutex_};
