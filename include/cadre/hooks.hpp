@@ -4,7 +4,8 @@
 //     cadre::set_unhandled_hook([](const cadre::unhandled& u) noexcept { log(u.where, u.error); });
 //
 // Such an exception left a call whose future nobody asked, a posted call, a done callback, or a
-// worker's finalizer. It stops nothing. Without a hook it becomes one line on stderr.
+// worker's initializer, which breaks its pool, or finalizer. Else it stops nothing. Without a hook it
+// becomes one line on stderr.
 //
 // Threads    The hook runs on the thread that met the exception, at any time, also concurrently.
 #pragma once

@@ -20,8 +20,10 @@
 //            does not return within its grace period is killed, and fails with worker_died.
 // Lifetime   The destructor is shutdown({.wait = true}). Workers do not outlive this process, however it
 //            ends. In a child of fork() every use throws broken_executor.
-// Errors     std::invalid_argument for impossible options. What cannot be encoded fails its future with
-//            codec_error. broken_executor when workers cannot be started or initialised.
+// Errors     The constructor: std::invalid_argument for impossible options, and what it throws to encode
+//            the initializer and the finalizer. A call that cannot be encoded fails its future with
+//            codec_error. broken_executor when workers cannot be started or initialised. A pool that
+//            has no memory for its own bookkeeping ends the program, by std::terminate.
 // Cost       About a microsecond per call while workers are awake; 0.2 ms per worker started, 2 ms for
 //            the first. Arguments and results are copied. See benchmarks/RESULTS.md.
 // Source     Python's concurrent.futures.ProcessPoolExecutor.
@@ -97,6 +99,13 @@ struct worker_settings {
   std::optional<std::uint64_t> open_files = {};
   bool no_new_privileges = false;
   std::vector<int> denied_system_calls = {};  ///< fail with EPERM; implies no_new_privileges
+  /// Lets the worker open no files but those below these paths, and use those that are open already
+  /// (Landlock, Linux 5.13; without it no worker starts). Readable must be what calls still load:
+  /// shared libraries of plug-ins, and /proc for max_memory, max_resident and backtraces. Implies
+  /// no_new_privileges.
+  bool restrict_files = false;
+  std::vector<std::string> readable_paths = {};  ///< files and directories; must exist
+  std::vector<std::string> writable_paths = {};  ///< and readable
 };
 
 struct process_pool_options {

@@ -124,6 +124,8 @@ class channel_end {
   void publish() noexcept {
     if (out_.publish()) wake(reason::bytes, rung_for_bytes_);
   }
+  /// Whether write_some() would take so many bytes. Cheaper than writable().
+  bool has_room(std::size_t size) noexcept { return out_.has_room(size); }
   /// How many bytes write_some() would take now.
   std::size_t writable() noexcept { return out_.writable(); }
 

@@ -75,6 +75,11 @@ class ring_writer {
     return true;
   }
 
+  bool has_room(std::size_t size) noexcept {
+    if (room() < size) refresh();
+    return room() >= size;
+  }
+
   /// How many bytes can be written now.
   std::size_t writable() noexcept {
     refresh();

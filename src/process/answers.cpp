@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "process/answers.hpp"
 
-#include <new>
 #include <span>
-#include <system_error>
 #include <utility>
 
 namespace cadre::process {
@@ -19,17 +17,16 @@ bool answer_reader::receive_memories(ipc::packet_socket& packets) {
   if (header_.memories > most_memories) return false;
   for (std::uint64_t i = 0; i < header_.memories; ++i) {
     received_memory memory;
-    try {
-      auto packet = packets.receive(std::as_writable_bytes(std::span{&memory.what, 1}),
-                                    ipc::packet_socket::mode::dont_wait);
-      if (packet.result != ipc::packet_socket::outcome::done || packet.size != sizeof memory.what ||
-          packet.descriptor_count != 1) {
-        return false;
-      }
-      memory.handle = std::move(packet.descriptors[0]);
-    } catch (const std::system_error&) {
-      // This process has no descriptor left: whoever decodes the answer will say so.
+    auto packet = packets.receive(std::as_writable_bytes(std::span{&memory.what, 1}),
+                                  ipc::packet_socket::mode::dont_wait);
+    if (packet.result != ipc::packet_socket::outcome::done || packet.size != sizeof memory.what) {
+      return false;
     }
+    if (packet.descriptor_count == 1) {
+      memory.handle = std::move(packet.descriptors[0]);
+    } else if (!packet.cut_off) {
+      return false;
+    }  // else this process has no descriptor left: whoever decodes the answer will say so
     memories_.push_back(std::move(memory));
   }
   return true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // process_pool_executor::impl: the thread that does what nobody waits for: it starts workers, reads
-// answers while no waiter does, keeps time, and buries the dead.
+// answers while no waiter does, and keeps time. What it does with the dead is in deaths.cpp.
 #include <pthread.h>
 #include <signal.h>
 
@@ -29,23 +29,9 @@ constexpr std::uint64_t control_token = 0;  // workers' begin with 1
 // A worker's socket, which it uses once, has its token and this bit.
 constexpr std::uint64_t hello_bit = std::uint64_t{1} << 63;
 
-// Workers that die before they come to their first call would be replaced for ever. An initializer that
-// kills them is slow perhaps, and will do it again; a start alone is quick, and it is others who kill it.
-constexpr unsigned most_failed_initializers = 3;
-constexpr unsigned most_failed_starts = 20;
-// As would a call that kills its workers before these have said that they run it.
-constexpr unsigned most_losses = 3;
-
 // A call that runs so long gives back those that were sent behind it. A longer time lets these wait; a
 // shorter one takes back more often what would have had its turn anyhow.
 constexpr auto patience = std::chrono::milliseconds{100};
-
-constexpr const char* damaged = "it had sent what it cannot have meant: its memory was damaged";
-
-std::string quoted(const task& t) {
-  const std::string_view name = t.call().name();
-  return name.empty() ? std::string{"a call"} : '"' + std::string{name} + '"';
-}
 
 }  // namespace
 
@@ -158,6 +144,9 @@ process::worker_spec process_pool_executor::impl::spec_of(unsigned index) const 
   spec.open_files = from.open_files;
   spec.sandbox.no_new_privileges = from.no_new_privileges;
   spec.sandbox.denied_system_calls = from.denied_system_calls;
+  spec.sandbox.restrict_files = from.restrict_files;
+  spec.sandbox.readable_paths = from.readable_paths;
+  spec.sandbox.writable_paths = from.writable_paths;
   return spec;
 }
 
@@ -196,6 +185,7 @@ void process_pool_executor::impl::start_worker(lock& held) {
     held.lock();
     w->process = started.id;
     w->pid = started.pid;
+    if (killed_) starter_->kill(w->process, SIGKILL);  // end_workers() could not, as yet
     w->close_descriptors();
     w->idle_since = clock::now();
   } catch (const std::exception& e) {
@@ -229,19 +219,8 @@ void process_pool_executor::impl::greet(remote_worker& w) {
     return;
   }
   if (options_.initializer) {
-    encoder body;
-    try {
-      options_.initializer.encode(body);
-    } catch (...) {
-      encoder cause;
-      detail::encode_exception(cause, std::current_exception(), {}, {});
-      deferred_cause_.assign(cause.bytes().begin(), cause.bytes().end());
-      deferred_break_ = "its initializer cannot be encoded";
-      condemn(w);
-      return;
-    }
     w.initialise(header_of(*options_.initializer.descriptor(), frame_kind::initialize),
-                 body.bytes());
+                 initializer_.bytes());
   } else {
     failed_starts_ = 0;
   }
@@ -308,7 +287,7 @@ bool process_pool_executor::impl::keep_time(clock::time_point now) {
 /// gone on to another one.
 bool process_pool_executor::impl::set_apart(remote_worker& w, const task& t) {
   w.signalled = true;
-  while (task* behind = w.revoke_last_behind(t.number)) queue_.push_again(*behind);
+  take_back(w, t.number);
   if (!w.is_past(t)) return true;
   w.signalled = t.stop_steps > 1;
   return false;
@@ -322,10 +301,7 @@ bool process_pool_executor::impl::relieve_slow(clock::time_point now) {
     if (std::exchange(w->seen_turn, w->turn()) != w->turn()) w->seen_since = now;
     if (w->slow || w->initialising || !w->has_spare() || now - w->seen_since < patience) continue;
     w->slow = true;
-    for (task* t = w->revoke_last(); t != nullptr; t = w->revoke_last()) {
-      queue_.push_again(*t);
-      any = true;
-    }
+    any = take_back(*w, w->turn()) || any;
   }
   if (any) pump();
   return any;
@@ -347,162 +323,6 @@ process_pool_executor::impl::clock::time_point process_pool_executor::impl::next
     }
   }
   return first;
-}
-
-// --- death ---
-
-void process_pool_executor::impl::bury_dead(lock& held) {
-  auto deaths = std::exchange(deaths_, {});
-  for (auto& [token, how] : deaths) {
-    const auto found = workers_.find(token);
-    if (found == workers_.end()) continue;
-    if (found->second->reading) {
-      deaths_.emplace_back(token, std::move(how));  // whoever reads wakes us
-      continue;
-    }
-    // What it still sent counts.
-    while (drain(*found->second, held)) {
-    }
-    if (found->second->reading) {  // by a waiter that came while the lock was free
-      deaths_.emplace_back(token, std::move(how));
-      continue;
-    }
-    bury(*found->second, how, held);
-  }
-  pump();
-  // What came back from the last workers has nowhere to go.
-  if (!broken_why_.empty()) fail_queued(held, broken_why_);
-  if (killed_) {
-    held.unlock();
-    cancel_pending();
-    held.lock();
-  }
-  if (!deferred_break_.empty()) break_as_deferred(held);
-}
-
-void process_pool_executor::impl::break_as_deferred(lock& held) {
-  std::string why = std::exchange(deferred_break_, {});
-  const auto cause = std::exchange(deferred_cause_, {});
-  held.unlock();  // to decode may be the user's
-  try {
-    decoder in{cause};
-    std::rethrow_exception(detail::decode_exception(in));
-  } catch (const std::exception& e) {
-    why += std::string{": "} + e.what();
-  } catch (...) {
-    why += ": something that is no std::exception";
-  }
-  held.lock();
-  break_pool(std::move(why), held);
-}
-
-void process_pool_executor::impl::bury(remote_worker& w, const death_report& how, lock& held) {
-  poller_.remove(w.hello().fd());
-  poller_.remove(w.bell());
-  if (w.now == remote_worker::condition::starting || w.initialising) ++failed_starts_;
-  task* head = w.head();
-  const bool lost = head != nullptr && w.has_begun(*head);
-  auto tasks = w.take_all();
-  std::vector<verdict> verdicts;
-  const bool over = killed_ || !broken_why_.empty();
-  const bool unasked = lost && head->stopping == stop_reason::none && !over;
-  const bool breaks = unasked && options_.on_worker_death == on_worker_death::break_pool;
-  for (auto t = tasks.rbegin(); t != tasks.rend(); ++t) {
-    (*t)->worker = nullptr;
-    const bool begun = *t == head && lost;
-    // A worker may have lied about what it has begun.
-    const bool unlucky = *t == head && !lost && ++(*t)->losses > most_losses;
-    const bool again = !over && !unlucky && (!begun || (unasked && !breaks && (*t)->retries != 0));
-    if (again) {
-      if (begun) --(*t)->retries;
-      queue_.push_again(**t);
-    } else {
-      verdicts.push_back({*t});
-    }
-  }
-  const std::string cause =
-      "worker " + std::to_string(w.index) + " (pid " + std::to_string(w.pid) + ") " + describe(how);
-  // Its memory goes without the lock.
-  auto gone = workers_.extract(w.token);
-  // release: pairs with the acquire in wait_until_idle().
-  changes_.fetch_add(1, std::memory_order_release);
-  sync::futex_wake(&changes_, INT32_MAX);
-  if (breaks) break_pool(cause, held);
-  const std::string broken_why = broken_why_;
-  held.unlock();
-  // A backtrace takes milliseconds: symbol tables are read. The calls are nobody else's any more.
-  for (verdict& v : verdicts) {
-    // Of a broken pool, only a call that killed its worker itself hears of that.
-    const bool policy_breaks = options_.on_worker_death == on_worker_death::break_pool;
-    const bool own_doing = v.of == head && lost && !policy_breaks;
-    v.error = broken_why.empty() || own_doing
-                  ? verdict_on(*v.of, w, how)
-                  : std::make_exception_ptr(broken_executor{broken_why});
-  }
-  conclude({}, verdicts);
-  gone = {};
-  held.lock();
-  if (failed_starts_ >= (options_.initializer ? most_failed_initializers : most_failed_starts)) {
-    break_pool("workers die before they can run a call; the last one, " + cause, held);
-  }
-}
-
-std::exception_ptr process_pool_executor::impl::timed_out(const task& t) const {
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(*t.timeout).count();
-  return std::make_exception_ptr(
-      timeout_error{"process_pool: " + quoted(t) + " ran longer than its timeout of " +
-                    std::to_string(ms) + " ms; it was ended, the pool goes on"});
-}
-
-std::exception_ptr process_pool_executor::impl::protocol_broken(const task& t,
-                                                                const remote_worker& w) const {
-  worker_death death;
-  death.pid = w.pid;
-  death.signal = SIGKILL;
-  death.call = t.call().name();
-  death.hint = damaged;
-  return std::make_exception_ptr(worker_died{std::move(death)});
-}
-
-std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const remote_worker& w,
-                                                           const death_report& how) const {
-  if (t.stopping == stop_reason::timeout) return timed_out(t);
-  worker_death death;
-  death.pid = w.pid;
-  death.signal = how.signal;
-  death.exit_code = how.exit_code.value_or(0);
-  death.call = t.call().name();
-  death.peak_memory = how.peak_memory;
-  if (w.faulty) {
-    death.hint = damaged;
-  } else if (t.stopping == stop_reason::request) {
-    death.hint = "it did not stop within its grace period after request_stop()";
-  } else if (how.signal == SIGKILL && how.peak_memory != 0) {
-    death.hint = "if nobody killed it, the kernel did for want of memory; it had used " +
-                 std::to_string(how.peak_memory >> 20) + " MiB";
-  }
-  if (how.crash) {
-    death.fault_address = how.crash->address;
-    death.backtrace = how.crash->text();
-  }
-  return std::make_exception_ptr(worker_died{std::move(death)});
-}
-
-/// Fails what is pending; nothing is accepted any more.
-void process_pool_executor::impl::break_pool(std::string why, lock& held) {
-  if (!broken_why_.empty()) return;
-  broken_why_ = "process_pool \"" + options_.name + "\": it is broken, since " + std::move(why) +
-                "; its pending calls failed: make a new pool";
-  closed_ = true;
-  start_wanted_ = false;
-  if (room_) room_->close();
-  for (auto& [token, w] : workers_) {
-    while (task* t = w->revoke_last()) queue_.push_again(*t);
-    if (options_.on_worker_death == on_worker_death::break_pool && w->process != 0) {
-      starter_->kill(w->process, SIGKILL);
-    }
-  }
-  fail_queued(held, broken_why_);
 }
 
 }  // namespace cadre

@@ -83,11 +83,14 @@ std::size_t process_pool_executor::impl::window() const noexcept {
 }
 
 /// The worker with the least in hand, if that is less than `most`; of equals, the one that was busy
-/// last: its caches are warm, and the others may go.
-remote_worker* process_pool_executor::impl::choose_worker(std::size_t most) noexcept {
+/// last: its caches are warm, and the others may go. A call of `size` bytes goes behind others only
+/// where it can be sent whole: half of it could not be taken back.
+remote_worker* process_pool_executor::impl::choose_worker(std::size_t most,
+                                                          std::size_t size) noexcept {
   remote_worker* best = nullptr;
   for (auto& [token, w] : workers_) {
     if (!w->may_send() || w->slow || w->in_flight() >= most) continue;
+    if (w->in_flight() != 0 && !w->has_room(size)) continue;
     // What it has begun cannot be taken back when it is to end.
     if (options_.max_calls_per_worker &&
         w->calls + w->in_flight() >= *options_.max_calls_per_worker) {
@@ -105,7 +108,7 @@ remote_worker* process_pool_executor::impl::choose_worker(std::size_t most) noex
 /// would help.
 void process_pool_executor::impl::pump() {
   while (!queue_.empty()) {
-    remote_worker* w = choose_worker(window());
+    remote_worker* w = choose_worker(window(), queue_.front().size());
     if (w == nullptr) break;
     if (!send(*w, queue_.pop())) break;
   }
@@ -149,7 +152,7 @@ bool process_pool_executor::impl::send(remote_worker& w, task& t) {
 /// Moves calls from workers that have several in hand to those that have none.
 void process_pool_executor::impl::spread() {
   for (;;) {
-    remote_worker* idle = choose_worker(1);
+    remote_worker* idle = choose_worker(1, 0);
     if (idle == nullptr) return;
     remote_worker* busy = nullptr;
     for (auto& [token, w] : workers_) {
@@ -161,6 +164,17 @@ void process_pool_executor::impl::spread() {
     if (t == nullptr) return;
     if (!send(*idle, *t)) return;
   }
+}
+
+/// Queues again what `w` has not begun of what was sent behind the call `number`. True if that was
+/// anything.
+bool process_pool_executor::impl::take_back(remote_worker& w, std::uint64_t number) {
+  bool any = false;
+  while (task* t = w.revoke_last_behind(number)) {
+    queue_.push_again(*t);
+    any = true;
+  }
+  return any;
 }
 
 /// The clock of a call runs from when its worker has nothing else to do.
@@ -175,15 +189,15 @@ void process_pool_executor::impl::begin_head(remote_worker& w) noexcept {
 
 /// Reads what `w` has sent. True if that was anything.
 bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
-  if (w.reading || w.faulty || !w.readable()) return false;
+  if (w.reading || w.fault != nullptr || !w.readable()) return false;
+  const process::borrowed<answers> batch;
   w.reading = true;
   held.unlock();
-  const process::borrowed<answers> batch;
-  bool sound = false;
+  const char* fault = remote_worker::damaged;
   try {
-    sound = w.read(*batch, most_answers);
-  } catch (const std::bad_alloc&) {
-    // What it wants to send cannot be held; it ends as one that is not sound.
+    if (w.read(*batch, most_answers)) fault = nullptr;
+  } catch (const std::exception&) {
+    fault = "this process had no memory for what it had sent, and ended it";
   }
   held.lock();
   w.reading = false;
@@ -192,7 +206,7 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   verdicts.reserve(batch->list.size());
   const auto now = clock::now();
   for (answer& a : batch->list) take_answer(w, *batch, a, now, verdicts);
-  if (!sound) condemn(w);
+  if (fault != nullptr) condemn(w, fault);
   if (w.is_sending()) w.send_more();
   begin_head(w);
   pump();
@@ -206,7 +220,7 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
 
 void process_pool_executor::impl::take_answer(remote_worker& w, const answers& from, answer& a,
                                               clock::time_point now, std::vector<verdict>& to) {
-  if (w.faulty) return;
+  if (w.fault != nullptr) return;
   task* t = nullptr;
   const bool in_turn = w.take_next(a.header, t);
   w.slow = false;
@@ -218,22 +232,21 @@ void process_pool_executor::impl::take_answer(remote_worker& w, const answers& f
   const bool fits = t == nullptr ? kind == frame_kind::skipped
                                  : kind == frame_kind::value || kind == frame_kind::error;
   if (!in_turn || !fits) {
-    if (t != nullptr) to.push_back({t, nullptr, protocol_broken(*t, w)});
     condemn(w);
+    if (t != nullptr) to.push_back({t, nullptr, protocol_broken(*t, w)});
     return;
   }
   if (w.in_flight() == 0) w.idle_since = now;
   if (t == nullptr) return;
   t->worker = nullptr;
   ++w.calls;
-  const std::uint64_t ns = a.header.run_ns;
+  const auto total = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(0, std::chrono::nanoseconds{now - t->submitted}.count()));
+  const std::uint64_t ns = std::min(a.header.run_ns, total);  // a worker may say anything
   mean_run_ns_ =
       mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
   run_times_.add(ns, 1);
-  queue_times_.add(
-      static_cast<std::uint64_t>(std::max<std::int64_t>(
-          0, std::chrono::nanoseconds{now - t->submitted}.count() - static_cast<std::int64_t>(ns))),
-      1);
+  queue_times_.add(total - ns, 1);
   if (t->stopping == process::stop_reason::timeout) {
     to.push_back({t, nullptr, timed_out(*t)});
   } else {
@@ -265,7 +278,9 @@ void process_pool_executor::impl::conclude(const answers& from,
         answer_parts parts{from.parts(*v.answered), *v.of, *v.answered};
         detail::apart::receive(in, parts);
         if (returned(v)) {
-          call.portable()->decode_result(call, in);
+          const auto status = call.portable()->decode_result(call, in);
+          if (status == detail::state_base::error) count_as_failed();
+          call.finish(status);
         } else {
           call.fail(decode_result_exception(in));
         }
@@ -278,6 +293,13 @@ void process_pool_executor::impl::conclude(const answers& from,
   over(all.size());
 }
 
+/// A call that was counted as finished, before its result could not be decoded.
+void process_pool_executor::impl::count_as_failed() noexcept {
+  const std::lock_guard held{mutex_};
+  --totals_.finished;
+  ++totals_.failed;
+}
+
 void process_pool_executor::impl::retire_if_due(remote_worker& w, const process::answer_header& a) {
   const bool old = options_.max_calls_per_worker && w.calls >= *options_.max_calls_per_worker;
   const bool large = options_.max_resident != 0 && a.resident > options_.max_resident;
@@ -286,22 +308,17 @@ void process_pool_executor::impl::retire_if_due(remote_worker& w, const process:
 
 /// What it has not begun goes to others; after the call that it runs it ends.
 void process_pool_executor::impl::end_worker(remote_worker& w) {
-  std::vector<task*> back;
-  while (task* t = w.revoke_last()) back.push_back(t);
-  for (task* t : back) queue_.push_again(*t);
-  encoder body;
+  take_back(w, w.turn());
   process::request_header header{.kind = frame_kind::end};
-  if (options_.finalizer) {
-    header = header_of(*options_.finalizer.descriptor(), frame_kind::end);
-    options_.finalizer.encode(body);
-  }
+  if (options_.finalizer) header = header_of(*options_.finalizer.descriptor(), frame_kind::end);
   w.now = remote_worker::condition::ending;
-  w.send_control(header, body.bytes());
+  w.send_control(header, finalizer_.bytes());
 }
 
-/// It broke the protocol. Its death will tell what becomes of its calls.
-void process_pool_executor::impl::condemn(remote_worker& w) {
-  if (std::exchange(w.faulty, true)) return;
+/// It can be read no more, as `why` says. Its death will tell what becomes of its calls.
+void process_pool_executor::impl::condemn(remote_worker& w, const char* why) {
+  if (w.fault != nullptr) return;
+  w.fault = why;
   w.now = remote_worker::condition::ending;
   starter_->kill(w.process, SIGKILL);
 }
@@ -324,6 +341,7 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
   if (std::exchange(sleeps_long_, false))
     wake_collector();  // it will look now and then, from here on
   const auto look = [&] {
+    held.lock();
     bool progress = false;
     for (auto& [token, w] : workers_) {
       if (w->is_sending() && !w->reading && w->send_more()) progress = true;
@@ -333,21 +351,11 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
       }
     }
     held.unlock();
-    const bool done = awaited.done();
-    held.lock();
-    return done || progress;
+    return progress || awaited.done();
   };
   held.unlock();
   while (!awaited.done() && clock::now() < deadline) {
-    const bool found = sync::spin_until(
-        [&] {
-          held.lock();
-          const bool result = look();
-          held.unlock();
-          return result;
-        },
-        ipc::default_spin);
-    if (!found) break;
+    if (!sync::spin_until(look, ipc::default_spin)) break;
   }
   held.lock();
   helping_ = false;

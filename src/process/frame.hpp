@@ -46,7 +46,7 @@ struct request_header {
 
 struct answer_header {
   frame_kind kind = frame_kind::value;
-  std::uint32_t begun = 0;  // error: the callable was called
+  std::uint32_t unused = 0;  // padding would carry what nobody meant to tell
   std::uint64_t number = 0;
   std::uint64_t size = 0;      // of what follows: the value, or the exception
   std::uint64_t parts = 0;     // and of the value's large parts behind it

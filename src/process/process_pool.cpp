@@ -69,6 +69,8 @@ process_pool_executor::impl::impl(process_pool_options options)
   }
   if (options_.name.empty()) options_.name = next_name();
   process::install_crossings();
+  if (options_.initializer) options_.initializer.encode(initializer_);
+  if (options_.finalizer) options_.finalizer.encode(finalizer_);
 }
 
 process_pool_executor::impl::~impl() { join_collector(); }

@@ -83,10 +83,11 @@ class process_pool_executor::impl final : public detail::call_owner,
   // dispatch.cpp: who runs what
   void pump();
   bool is_short_of_workers() const noexcept;
-  process::remote_worker* choose_worker(std::size_t most) noexcept;
+  process::remote_worker* choose_worker(std::size_t most, std::size_t size) noexcept;
   std::size_t window() const noexcept;
   bool send(process::remote_worker& w, process::task& t);
   void spread();
+  bool take_back(process::remote_worker& w, std::uint64_t number);
   void begin_head(process::remote_worker& w) noexcept;
   bool drain(process::remote_worker& w, lock& held);
   void initialised(process::remote_worker& w, const process::answers& from,
@@ -95,8 +96,9 @@ class process_pool_executor::impl final : public detail::call_owner,
                    clock::time_point now, std::vector<verdict>& to);
   void conclude(const process::answers& from, std::vector<verdict>& all) noexcept;
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
+  void count_as_failed() noexcept;
   void end_worker(process::remote_worker& w);
-  void condemn(process::remote_worker& w);
+  void condemn(process::remote_worker& w, const char* why = process::remote_worker::damaged);
   void over(std::size_t calls) noexcept;
   static const impl*& concluding_here() noexcept;
 
@@ -109,25 +111,28 @@ class process_pool_executor::impl final : public detail::call_owner,
   void disarm_all() noexcept;
   void start_worker(lock& held);
   void greet(process::remote_worker& w);
-  void bury_dead(lock& held);
-  void break_as_deferred(lock& held);
-  void bury(process::remote_worker& w, const process::death_report& how, lock& held);
   process::request_header header_of(const detail::call_descriptor& descriptor,
                                     process::frame_kind kind) const;
-  std::exception_ptr timed_out(const process::task& t) const;
-  std::exception_ptr protocol_broken(const process::task& t, const process::remote_worker& w) const;
-  std::exception_ptr verdict_on(const process::task& t, const process::remote_worker& w,
-                                const process::death_report& how) const;
   bool keep_time(clock::time_point now);
   bool set_apart(process::remote_worker& w, const process::task& t);
   bool relieve_slow(clock::time_point now);
   clock::time_point next_deadline() const noexcept;
-  void break_pool(std::string why, lock& held);
   process::worker_spec spec_of(unsigned index) const;
+
+  // deaths.cpp: what becomes of the calls of the dead
+  void bury_dead(lock& held);
+  void break_as_deferred(lock& held);
+  void bury(process::remote_worker& w, const process::death_report& how, lock& held);
+  std::exception_ptr timed_out(const process::task& t) const;
+  std::exception_ptr protocol_broken(const process::task& t, const process::remote_worker& w) const;
+  std::exception_ptr verdict_on(const process::task& t, const process::remote_worker& w,
+                                const process::death_report& how) const;
+  void break_pool(std::string why, lock& held);
 
   const unsigned max_workers_;
   const unsigned generation_ = detail::fork_generation();
   process_pool_options options_;
+  encoder initializer_, finalizer_;  // those of the options, as they are sent
   std::unique_ptr<detail::room> room_;
   // Wakes the collector. Shared memory that outlives the pool may ring it.
   const std::shared_ptr<ipc::event> control_ = std::make_shared<ipc::event>();

@@ -81,6 +81,10 @@ void remote_worker::initialise(request_header header, std::span<const std::byte>
   send_control(header, body);
 }
 
+bool remote_worker::has_room(std::size_t size) noexcept {
+  return modules_ == module_table::instance().module_count() && channel_->has_room(size);
+}
+
 bool remote_worker::share_memories(const task& t, const std::shared_ptr<ipc::event>& gone) {
   using outcome = ipc::packet_socket::outcome;
   for (const detail::memory_ptr& memory : t.memories) {
@@ -102,7 +106,10 @@ bool remote_worker::share_memories(const task& t, const std::shared_ptr<ipc::eve
 void remote_worker::forget_memories() {
   for (auto m = memories_.begin(); m != memories_.end();) {
     if (m->second.expired()) {
-      send_control({.kind = frame_kind::forget, .number = m->first}, {});
+      // It may have been sent in vain, for a call that went elsewhere.
+      send_control(
+          {.kind = frame_kind::forget, .number = m->first, .memories = std::exchange(packets_, 0)},
+          {});
       m = memories_.erase(m);
     } else {
       ++m;
@@ -130,7 +137,7 @@ void remote_worker::send(task& t) {
 }
 
 bool remote_worker::send_more() {
-  if (!channel_ || faulty) return false;
+  if (!channel_ || fault != nullptr) return false;
   // Nothing may come between the parts of a frame.
   bool any = is_within_task() && send_task();
   if (!is_within_task() && !control_.empty()) {
@@ -230,7 +237,7 @@ std::vector<task*> remote_worker::take_all() {
 }
 
 bool remote_worker::arm() noexcept {
-  if (!channel_ || faulty) return true;
+  if (!channel_ || fault != nullptr) return true;
   // A quarter of the ring at a time: not a wake-up for each few bytes.
   const ipc::wish wish{.bytes = 1, .room = is_sending() ? ring_capacity / 4 : 0};
   armed = channel_->arm(wish) == ipc::arming::armed;

@@ -65,9 +65,11 @@ class remote_worker {
 
   std::size_t in_flight() const noexcept { return static_cast<std::size_t>(next_ - first_); }
   bool may_send() const noexcept {
-    return now == condition::ready && !faulty && !crowded && !signalled && sending_ == nullptr &&
-           control_.empty() && in_flight() < ipc::claim_table::slot_count;
+    return now == condition::ready && fault == nullptr && !crowded && !signalled &&
+           sending_ == nullptr && control_.empty() && in_flight() < ipc::claim_table::slot_count;
   }
+  /// There is room for so many bytes, and nothing that the worker would have to be told before.
+  bool has_room(std::size_t size) noexcept;
   /// Tells the worker of the shared memory that `t` refers to; `gone` is rung when some of it goes.
   /// False if that is not possible now.
   bool share_memories(const task& t, const std::shared_ptr<ipc::event>& gone);
@@ -127,7 +129,9 @@ class remote_worker {
     return reader_.read(*channel_, hello_.first, to, most);
   }
 
-  bool faulty = false;  // it broke the protocol: never to be read again
+  static constexpr const char* damaged =
+      "it had sent what it cannot have meant: its memory was damaged";
+  const char* fault = nullptr;  // why it is never to be read again
   bool armed = false;
   bool signalled = false;  // to end its call: it may die of that later, so it gets no other one
   bool crowded = false;    // no more memory can be shared with it, until:

@@ -58,6 +58,13 @@ class task {
     return large_ ? large_->pieces[index] : std::span<const std::byte>{data(), frame_size_};
   }
 
+  /// Of all pieces.
+  std::size_t size() noexcept {
+    std::size_t total = 0;
+    for (std::size_t i = 0; i != pieces(); ++i) total += piece(i).size();
+    return total;
+  }
+
   // The task_queue's.
   task* next = nullptr;
   task* previous = nullptr;
@@ -145,10 +152,14 @@ class task_queue {
   }
 
   /// Requires !empty().
-  task& pop() noexcept {
+  task& front() noexcept {
     auto first = lists_.begin();
     while (first->second.first == nullptr) ++first;
-    task& t = *first->second.first;
+    return *first->second.first;
+  }
+  /// Requires !empty().
+  task& pop() noexcept {
+    task& t = front();
     remove(t);
     return t;
   }

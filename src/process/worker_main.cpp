@@ -5,18 +5,22 @@
 #include <unistd.h>
 #include <cadre/codec.hpp>
 #include <cadre/detail/portable_call.hpp>
+#include <cadre/hooks.hpp>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -60,8 +64,14 @@ class memory_limit {
  public:
   explicit memory_limit(std::uint64_t bytes) {
     if (bytes == 0 || ::getrlimit(RLIMIT_DATA, &before_) != 0) return;
+    const std::uint64_t used = memory_use::now().data;
+    if (used == 0) {
+      throw std::runtime_error{
+          "process_pool: the max_memory of the call cannot be kept, since its worker cannot read "
+          "/proc/self/statm; it was not run: let the worker see /proc, or set no max_memory"};
+    }
     rlimit lower = before_;
-    lower.rlim_cur = std::min<rlim_t>(memory_use::now().data + bytes, before_.rlim_max);
+    lower.rlim_cur = std::min<rlim_t>(used + bytes, before_.rlim_max);
     set_ = ::setrlimit(RLIMIT_DATA, &lower) == 0;
   }
   ~memory_limit() {
@@ -121,6 +131,12 @@ class stop_watch {
   std::uint64_t number_ = 0;                   // guarded by mutex_; 0: none
 };
 
+std::system_error no_descriptor_left() {
+  return {EMFILE, std::system_category(),
+          "process_pool: the shared memory of an argument could not be received, since the worker "
+          "had no descriptor left; raise ulimit -n or worker.open_files"};
+}
+
 /// The shared memory that this process was told of, and that an answer refers to.
 class memory_table final : public detail::attachments {
  public:
@@ -131,7 +147,8 @@ class memory_table final : public detail::attachments {
     for (; count != 0; --count) {
       received_memory memory;
       auto packet = packets_.receive(std::as_writable_bytes(std::span{&memory.what, 1}));
-      if (packet.result != ipc::packet_socket::outcome::done || packet.descriptor_count != 1) {
+      if (packet.result != ipc::packet_socket::outcome::done ||
+          (packet.descriptor_count != 1 && !packet.cut_off)) {
         throw std::runtime_error{"worker: the channel is damaged"};
       }
       memory.handle = std::move(packet.descriptors[0]);
@@ -145,9 +162,11 @@ class memory_table final : public detail::attachments {
 
   void end_call() { arguments_.clear(); }
   std::shared_ptr<const void> argument(std::uint64_t number) {
-    const auto received = received_.extract(number / 2);  // mapped late: it may fail
-    if (!received.empty()) {
-      open_.emplace(number / 2, detail::shared_memory::open(std::move(received.mapped())));
+    const auto received = received_.find(number / 2);
+    if (received != received_.end()) {  // mapped late: it may fail
+      if (!received->second.handle) throw no_descriptor_left();
+      auto taken = received_.extract(received);
+      open_.emplace(number / 2, detail::shared_memory::open(std::move(taken.mapped())));
     }
     const auto found = open_.find(number / 2);
     if (found == open_.end()) return nullptr;
@@ -284,20 +303,45 @@ class server {
     if (!read(to, size)) throw std::runtime_error{"worker: the channel is damaged"};
   }
 
+  /// Empty if there is no memory for it, which `body_lost_` says.
   std::span<const std::byte> read_body(const request_header& request) {
-    const auto size = static_cast<std::size_t>(request.size);
-    if (size > large_body_.capacity() && size > small_body_.size()) {
-      large_body_ = {};
-      large_body_ = detail::large_buffer{size};
+    auto size = static_cast<std::size_t>(request.size);
+    const bool large = size > small_body_.size();
+    body_lost_ = large && size > large_body_.capacity() && !make_large_body(size);
+    std::byte* const body = large ? large_body_.data() : small_body_.data();
+    if (body_lost_) {
+      drop(size);
+    } else {
+      read_or_throw(body, size);
     }
-    std::byte* const body = size > small_body_.size() ? large_body_.data() : small_body_.data();
-    read_or_throw(body, size);
     arriving_.begin(static_cast<std::size_t>(request.parts));
     if (request.parts != 0) {
       std::array<std::byte, detail::part_alignment> padding;
       read_or_throw(padding.data(), detail::padded(size) - size);
     }
-    return {body, size};
+    return {body, body_lost_ ? 0 : size};
+  }
+
+  bool make_large_body(std::size_t size) {
+    large_body_ = {};
+    try {
+      large_body_ = detail::large_buffer{size};
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    return true;
+  }
+
+  void drop(std::size_t size) {
+    while (size != 0) {
+      const std::size_t piece = std::min(size, small_body_.size());
+      read_or_throw(small_body_.data(), piece);
+      size -= piece;
+    }
+  }
+
+  void require_body() const {
+    if (body_lost_) throw std::bad_alloc{};
   }
 
   void write(std::span<const std::byte> bytes) {
@@ -331,6 +375,7 @@ class server {
   }
 
   void learn(const request_header& request, std::span<const std::byte> body) {
+    require_body();
     decoder in{body};
     module_description what;
     what.path = decode<std::string>(in);
@@ -367,6 +412,7 @@ class server {
     const std::string_view name{reinterpret_cast<const char*>(body.data()), name_size};
     detail::throw_trace trace;
     const auto work = [&] {
+      require_body();
       const detail::call_descriptor& what = find(request);
       const memory_limit limit{request.max_memory};
       std::stop_token token;
@@ -376,7 +422,7 @@ class server {
       detail::apart::receive(in, arriving_);
       const detail::parts_beside beside{out_, parts_};
       const detail::token_scope scope{&token};
-      what.run(in, out_, token, serving_.begun);
+      what.run(in, out_, token);
       if (!serving_.replied) refuse_too_large();
     };
     const std::exception_ptr thrown = detail::run_traced(work, trace);
@@ -401,7 +447,7 @@ class server {
   }
 
   void send_answer(frame_kind kind) {
-    answer_header answer{.kind = kind, .begun = serving_.begun ? 1U : 0U};
+    answer_header answer{.kind = kind};
     answer.run_ns =
         static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - serving_.begin}.count());
     // What is left of the arguments comes before the parent can take an answer out of the way.
@@ -420,12 +466,12 @@ class server {
 
   void run_finalizer(const request_header& request, std::span<const std::byte> body) {
     try {
+      require_body();
       decoder in{body};
       clear_out();
-      bool begun = false;
-      find(request).run(in, out_, {}, begun);
-    } catch (const std::exception& e) {
-      std::fprintf(stderr, "cadre: the finalizer of a worker threw: %s\n", e.what());
+      find(request).run(in, out_, {});
+    } catch (...) {
+      detail::report_unhandled("finalizer", settings_.pool, std::current_exception());
     }
   }
 
@@ -441,10 +487,10 @@ class server {
                            memories_};
   std::array<std::byte, 4096> small_body_;
   detail::large_buffer large_body_;
+  bool body_lost_ = false;
   struct {
     const request_header* request = nullptr;
     clock::time_point begin = {};
-    bool begun = false;    // the callable was called
     bool replied = false;  // before its result was destroyed
   } serving_;
   const detail::call_descriptor* last_ = nullptr;

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cadre/errors.hpp>
 
@@ -406,6 +407,7 @@ void worker_starter::fork_worker(const fork_order& order) {
     }
   } catch (const std::system_error& e) {
     ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
     answer(order.request.id, 0, e.what());
   }
 }

@@ -144,21 +144,21 @@ class small_pool {
 
   /// As process_pool_executor does.
   void read() {
-    if (worker_.faulty) return;
+    if (worker_.fault != nullptr) return;
     batch_.clear();
     const bool sound = worker_.read(batch_, 64);
     for (const process::answer& a : batch_.list) {
       const std::size_t before = worker_.in_flight();
       task* t = nullptr;
       if (!worker_.take_next(a.header, t)) {
-        worker_.faulty = true;
+        worker_.fault = remote_worker::damaged;
         if (t != nullptr) give_up(t);  // an answer to half a call
         return;
       }
       require(worker_.in_flight() + 1 == before, "one answer is for one call");
       if (t != nullptr) conclude(t, a);
     }
-    if (!sound || worker_.poisoned()) worker_.faulty = true;
+    if (!sound || worker_.poisoned()) worker_.fault = remote_worker::damaged;
     worker_.send_more();
     worker_.head();
     worker_.has_spare();
@@ -171,7 +171,7 @@ class small_pool {
     require(call.try_start(), "a call is over once");
     decoder in{batch_.body(a)};
     if (a.header.kind == frame_kind::value) {
-      call.portable()->decode_result(call, in);
+      call.finish(call.portable()->decode_result(call, in));
     } else {
       std::exception_ptr error;
       try {

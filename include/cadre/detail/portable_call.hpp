@@ -44,8 +44,8 @@ struct call_descriptor {
   std::uint64_t type;  // a hash of its name: an address that fits by chance does not do
   bool takes_token;
   /// Decodes the call from `in`, calls it, and encodes the result into `out`. Throws what any of the
-  /// three does; `begun` says whether the callable was called.
-  void (*run)(decoder& in, encoder& out, const std::stop_token& token, bool& begun);
+  /// three does.
+  void (*run)(decoder& in, encoder& out, const std::stop_token& token);
 };
 
 /// What the submitting process needs of a type of calls.
@@ -53,8 +53,9 @@ struct portable_call_traits {
   const call_descriptor* descriptor;
   /// Encodes the callable with its arguments, and destroys them.
   void (*encode)(state_base& call, encoder& out);
-  /// Runner only: the value that run() encoded, or what it throws to decode it, is published.
-  void (*decode_result)(state_base& call, decoder& in) noexcept;
+  /// Runner only: the value that run() encoded, or what it throws to decode it, is there, to be
+  /// published with finish().
+  state_base::status (*decode_result)(state_base& call, decoder& in) noexcept;
 };
 
 /// For a call that was to be encoded, and is run.
@@ -150,10 +151,9 @@ constexpr std::uint64_t hash_name(std::string_view name) noexcept {
 
 template <typename T, typename Work, bool TakesToken>
 struct remote_side {
-  static void run(decoder& in, encoder& out, const std::stop_token& token, bool& begun) {
+  static void run(decoder& in, encoder& out, [[maybe_unused]] const std::stop_token& token) {
     Work work = work_decoder<Work>::decode_from(in);
     in.finish();
-    begun = true;
     const auto call = [&]() -> decltype(auto) {
       if constexpr (TakesToken) {
         return work(token);
@@ -196,9 +196,9 @@ class portable_call final : public Call {
     self.discard();
   }
 
-  static void decode_result(state_base& base, decoder& in) noexcept {
+  static state_base::status decode_result(state_base& base, decoder& in) noexcept {
     auto& self = static_cast<portable_call&>(base);
-    self.finish(self.fill([&]() -> value {
+    return self.fill([&]() -> value {
       if constexpr (std::is_void_v<value>) {
         in.finish();
       } else {
@@ -206,7 +206,7 @@ class portable_call final : public Call {
         in.finish();
         return result;
       }
-    }));
+    });
   }
 
   /// The callable is destroyed when it was encoded, or when it is clear that it will not be.

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// Workers, and parents, that have too little: memory, descriptors, rights. The call that needs more
+// fails and says so; no worker dies of it.
+#include <cadre/errors.hpp>
+#include <cadre/process_pool_executor.hpp>
+#include <cadre/shared_span.hpp>
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <fstream>
+#include <new>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "fault/process_pool_calls.hpp"
+#include "ipc/channel.hpp"
+#include "ipc/packet_socket.hpp"
+#include "ipc/region.hpp"
+#include "process/answers.hpp"
+#include "support/sanitizers.hpp"
+#include "support/timeouts.hpp"
+
+namespace cadre::test {
+namespace {
+
+constexpr std::size_t mega = std::size_t{1} << 20;
+
+/// A soft limit of this process for a scope.
+class lowered_limit {
+ public:
+  lowered_limit(__rlimit_resource which, rlim_t to) : which_{which} {
+    ::getrlimit(which_, &before_);
+    const rlimit lower{to, before_.rlim_max};
+    ::setrlimit(which_, &lower);
+  }
+  ~lowered_limit() { ::setrlimit(which_, &before_); }
+  lowered_limit(const lowered_limit&) = delete;
+  lowered_limit& operator=(const lowered_limit&) = delete;
+
+ private:
+  const __rlimit_resource which_;
+  rlimit before_{};
+};
+
+std::uint64_t address_space() {
+  std::uint64_t pages = 0;
+  std::ifstream{"/proc/self/statm"} >> pages;
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::size_t total_length(const std::vector<std::string>& texts) {
+  std::size_t total = 0;
+  for (const std::string& text : texts) total += text.size();
+  return total;
+}
+
+std::string some_text(std::size_t size) { return std::string(size, 'x'); }
+
+std::size_t allocate(std::size_t size) { return std::vector<char>(size, 'x').size(); }
+
+int first_of_all(const std::vector<shared_span<const int>>& all) {
+  int sum = 0;
+  for (const auto& each : all) sum += each[0];
+  return sum;
+}
+
+}  // namespace
+
+TEST(process_pool_limits, a_call_too_large_for_its_worker_gets_bad_alloc_and_spares_it) {
+  if (under_asan || under_tsan) GTEST_SKIP() << "their shadow takes all address space";
+  auto options = workers(1);
+  options.worker.address_space =
+      process_pool_executor{1}.submit(&address_space).get_for(medium_time) + 64 * mega;
+  process_pool_executor pool{std::move(options)};
+  const int pid = pool.submit(&own_pid).get_for(medium_time);
+  // Each too small to travel beside the call.
+  const std::vector<std::string> texts(2000, std::string(60'000, 'x'));
+
+  const auto f = pool.submit(&total_length, texts);
+
+  EXPECT_THROW(f.get_for(medium_time), std::bad_alloc);
+  EXPECT_EQ(pool.submit(&own_pid).get_for(medium_time), pid);
+}
+
+TEST(process_pool_limits, a_call_over_its_max_memory_gets_bad_alloc_and_spares_the_next) {
+  if (under_asan || under_tsan) GTEST_SKIP() << "they do not report too little memory";
+  process_pool_executor pool{1};
+  const int pid = pool.submit(&own_pid).get_for(medium_time);
+
+  const auto f = pool.submit({.max_memory = 10 * mega}, &allocate, 100 * mega);
+
+  EXPECT_THROW(f.get_for(medium_time), std::bad_alloc);
+  EXPECT_EQ(pool.submit(&allocate, 100 * mega).get_for(medium_time), 100 * mega);
+  EXPECT_EQ(pool.submit(&own_pid).get_for(medium_time), pid);
+}
+
+TEST(process_pool_limits, a_result_too_large_for_this_process_is_not_taken_for_damage) {
+  if (under_asan || under_tsan) GTEST_SKIP() << "their shadow takes all address space";
+  process_pool_executor pool{1};
+  pool.submit(&own_pid).get_for(medium_time);
+  std::string hint;
+  {
+    const lowered_limit memory{RLIMIT_AS, address_space() + 64 * mega};
+    hint = death_of(pool.submit(&some_text, 200 * mega)).hint;
+  }
+
+  EXPECT_EQ(hint.find("damaged"), std::string::npos) << hint;
+  EXPECT_NE(hint.find("memory"), std::string::npos) << hint;
+  EXPECT_EQ(pool.submit(&add_one, 1).get_for(medium_time), 2);
+}
+
+TEST(process_pool_limits, a_worker_without_descriptors_refuses_shared_memory_and_lives) {
+  auto options = workers(1);
+  options.worker.open_files = 24;
+  process_pool_executor pool{std::move(options)};
+  const int pid = pool.submit(&own_pid).get_for(medium_time);
+  std::vector<shared_buffer<int>> buffers;
+  std::vector<shared_span<const int>> all;
+  for (int i = 0; i < 40; ++i) all.push_back(buffers.emplace_back(1).share());
+
+  for (int i = 0; i < 2; ++i) {  // the second time the worker knows of them already
+    const auto f = pool.submit(&first_of_all, all);
+    try {
+      f.get_for(medium_time);
+      ADD_FAILURE() << "it had descriptors enough";
+    } catch (const std::system_error& e) {
+      EXPECT_EQ(e.code().value(), EMFILE) << e.what();
+    }
+  }
+
+  EXPECT_EQ(pool.submit(&own_pid).get_for(medium_time), pid);
+}
+
+TEST(process_pool_limits, without_descriptors_an_answer_arrives_without_its_memory) {
+  using ipc::region;
+  constexpr std::size_t size = 4096;
+  const auto parents = region::create(ipc::channel_region_size(size), region::access::mine);
+  const auto workers = region::create(ipc::channel_region_size(size), region::access::mine);
+  const auto own = ipc::own_half_of(parents.memory);
+  const auto theirs = ipc::own_half_of(workers.memory);
+  ipc::parent_end parent{own, ipc::peer_half_of(workers.memory)};
+  ipc::worker_end worker{theirs, ipc::peer_half_of(parents.memory), ipc::event{}};
+  auto [mine, others] = ipc::packet_socket::pair();
+  const process::memory_packet what{.number = 1, .size = size};
+  others.send(std::as_bytes(std::span{&what, 1}), std::array{parents.handle.get()});
+  const process::answer_header header{.memories = 1};
+  worker.write_some(std::as_bytes(std::span{&header, 1}));
+  worker.publish();
+  process::answer_reader reader{1000};
+  process::answers batch;
+  const int next = ::dup(mine.fd());
+  ::close(next);
+
+  bool sound = false;
+  {
+    const lowered_limit descriptors{RLIMIT_NOFILE, static_cast<rlim_t>(next)};
+    sound = reader.read(parent, mine, batch, 10);
+  }
+
+  EXPECT_TRUE(sound);
+  ASSERT_EQ(batch.list.size(), 1U);
+  EXPECT_FALSE(batch.list[0].memories.at(0).handle);
+}
+
+}  // namespace cadre::test
