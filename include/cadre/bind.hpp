@@ -6,7 +6,8 @@
 //     pool.map(cadre::bind(&scale, 2.0), values)  // calls scale(2.0, value) for each
 //
 // A lambda with captures cannot leave the process: nothing tells a captured value from a captured
-// address. What bind() holds are values, copied or moved in; it is portable if they are.
+// address. What bind() holds are values, copied or moved in; it is portable if they are. A string
+// literal is held as a std::string.
 //
 // Call       The bound arguments come first, then those of the call. A callable that takes a
 //            std::stop_token first gets that of the call, before the bound ones. Called as an
@@ -15,7 +16,9 @@
 // Source     Python's functools.partial, std::bind_front.
 #pragma once
 
+#include <cstddef>
 #include <stop_token>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -23,6 +26,19 @@
 namespace cadre {
 
 namespace detail {
+
+/// What an argument, deduced as Arg, becomes on its way to another process: a string literal is the
+/// string that it says, not its address here.
+template <typename Arg>
+struct crossing_of {
+  using type = Arg;
+};
+template <std::size_t Size>
+struct crossing_of<const char (&)[Size]> {
+  using type = std::string;
+};
+template <typename Arg>
+using crossing = typename crossing_of<Arg>::type;
 
 /// Calls `function` with `args`, a tuple, and then with `more`.
 template <typename Function, typename Args, typename... More>
@@ -71,8 +87,8 @@ struct bound_function {
 };
 
 template <typename Function, typename... Args>
-constexpr bound_function<std::decay_t<Function>, std::decay_t<Args>...> bind(Function&& function,
-                                                                             Args&&... args) {
+constexpr bound_function<std::decay_t<Function>, std::decay_t<detail::crossing<Args>>...> bind(
+    Function&& function, Args&&... args) {
   return {std::forward<Function>(function), {std::forward<Args>(args)...}};
 }
 

@@ -93,18 +93,19 @@ class CADRE_API executor {
   virtual ~executor();
 
   /// Runs `function(args...)` on a worker. Does not block, unless the executor is bounded and
-  /// blocks when it is full.
+  /// blocks when it is full. A string literal is passed as a std::string.
   template <typename Function, typename... Args>
     requires(!std::same_as<std::remove_cvref_t<Function>, submit_options>)
   auto submit(Function&& function, Args&&... args) {
-    detail::check_portable<Function, Args...>();
-    return submit_any<true>({}, std::forward<Function>(function), std::forward<Args>(args)...);
+    detail::check_portable<Function, detail::crossing<Args>...>();
+    return submit_any<true>({}, std::forward<Function>(function),
+                            static_cast<detail::crossing<Args>&&>(args)...);
   }
   template <typename Function, typename... Args>
   auto submit(submit_options options, Function&& function, Args&&... args) {
-    detail::check_portable<Function, Args...>();
+    detail::check_portable<Function, detail::crossing<Args>...>();
     return submit_any<true>(std::move(options), std::forward<Function>(function),
-                            std::forward<Args>(args)...);
+                            static_cast<detail::crossing<Args>&&>(args)...);
   }
 
   /// Calls `function` with each element of the ranges, taken together, on the workers, and returns

@@ -129,7 +129,7 @@ bool process_pool_executor::impl::is_short_of_workers() const noexcept {
 
 /// False if it was not possible, and the call is queued.
 bool process_pool_executor::impl::send(remote_worker& w, task& t) {
-  if (!t.memories.empty() && !w.share_memories(t, control_)) {
+  if (!t.memories.empty() && !w.share_memories(t.memories, control_)) {
     // What is on its way to it should have arrived by then.
     constexpr std::chrono::milliseconds a_while{1};
     w.crowded = true;

@@ -85,9 +85,10 @@ bool remote_worker::has_room(std::size_t size) noexcept {
   return modules_ == module_table::instance().module_count() && channel_->has_room(size);
 }
 
-bool remote_worker::share_memories(const task& t, const std::shared_ptr<ipc::event>& gone) {
+bool remote_worker::share_memories(const std::vector<detail::memory_ptr>& memories,
+                                   const std::shared_ptr<ipc::event>& gone) {
   using outcome = ipc::packet_socket::outcome;
-  for (const detail::memory_ptr& memory : t.memories) {
+  for (const detail::memory_ptr& memory : memories) {
     if (memories_.contains(memory->number())) continue;
     memory->tell_when_gone(gone);
     outcome sent = outcome::would_block;

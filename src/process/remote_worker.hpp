@@ -70,9 +70,10 @@ class remote_worker {
   }
   /// There is room for so many bytes, and nothing that the worker would have to be told before.
   bool has_room(std::size_t size) noexcept;
-  /// Tells the worker of the shared memory that `t` refers to; `gone` is rung when some of it goes.
+  /// Tells the worker of shared memory that a call refers to; `gone` is rung when some of it goes.
   /// False if that is not possible now.
-  bool share_memories(const task& t, const std::shared_ptr<ipc::event>& gone);
+  bool share_memories(const std::vector<detail::memory_ptr>& memories,
+                      const std::shared_ptr<ipc::event>& gone);
   /// Tells the worker to let go of memory that this process has no more use for.
   void forget_memories();
   /// Sends `t`, or as much of it as there is room for; send_more() does the rest.

@@ -11,8 +11,8 @@ std::size_t length(std::string_view text);
 
 void use(cadre::executor& any) {
 #ifdef CADRE_MUST_FAIL
-  any.submit(cadre::bind(&length, "text"));
+  any.submit(cadre::bind(&length, std::string_view{"text"}));
 #else
-  static_cast<void>(any.submit(cadre::bind(&length, std::string{"text"})));
+  static_cast<void>(any.submit(cadre::bind(&length, "text")));
 #endif
 }

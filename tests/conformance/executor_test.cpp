@@ -88,6 +88,13 @@ TYPED_TEST(submit, passes_strings) {
   EXPECT_EQ(executor->submit(&echo, text).get(), text);
 }
 
+TYPED_TEST(submit, passes_a_string_literal_as_a_string) {
+  const auto executor = TypeParam::make(2);
+
+  EXPECT_EQ(executor->submit(&echo, "text").get(), "text");
+  EXPECT_EQ(executor->submit({.name = "named"}, cadre::bind(&echo, "bound")).get(), "bound");
+}
+
 TYPED_TEST(submit, of_a_void_function_gives_a_future_of_void) {
   const auto executor = TypeParam::make(2);
 

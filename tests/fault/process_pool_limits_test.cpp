@@ -6,7 +6,9 @@
 #include <cadre/shared_span.hpp>
 
 #include <gtest/gtest.h>
+#include <linux/landlock.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -73,7 +75,25 @@ int first_of_all(const std::vector<shared_span<const int>>& all) {
   return sum;
 }
 
+bool can_open(const std::string& path) { return std::ifstream{path}.is_open(); }
+
+bool kernel_restricts_files() {
+  return ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
+}
+
 }  // namespace
+
+TEST(process_pool_limits, a_worker_opens_only_the_files_that_it_is_allowed) {
+  if (!kernel_restricts_files()) GTEST_SKIP() << "this kernel has no Landlock";
+  auto options = workers(1);
+  options.worker.restrict_files = true;
+  options.worker.readable_paths = {"/usr", "/proc"};
+  process_pool_executor pool{std::move(options)};
+
+  EXPECT_TRUE(pool.submit(&can_open, "/usr/bin/env").get_for(medium_time));
+  EXPECT_FALSE(pool.submit(&can_open, "/etc/passwd").get_for(medium_time));
+  EXPECT_TRUE(can_open("/etc/passwd"));
+}
 
 TEST(process_pool_limits, a_call_too_large_for_its_worker_gets_bad_alloc_and_spares_it) {
   if (under_asan || under_tsan) GTEST_SKIP() << "their shadow takes all address space";

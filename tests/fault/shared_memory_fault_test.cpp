@@ -6,10 +6,12 @@
 #include <cadre/shared_span.hpp>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <numeric>
 #include <span>
 #include <string>
@@ -19,6 +21,9 @@
 #include "ipc/packet_socket.hpp"
 #include "ipc/region.hpp"
 #include "process/answers.hpp"
+#include "process/frame.hpp"
+#include "process/remote_worker.hpp"
+#include "process/shared_memory.hpp"
 #include "support/gate.hpp"
 #include "support/timeouts.hpp"
 
@@ -216,6 +221,32 @@ TEST(shared_memory_fault, that_was_only_announced_breaks_the_protocol) {
     process::answer_reader again{1000};
     EXPECT_FALSE(again.read(parent, mine, batch, 10));
   }
+}
+
+// As when a call could not be sent, since there was no room for the second of its memories.
+TEST(shared_memory_fault, that_is_forgotten_before_it_was_used_leaves_no_packet) {
+  using ipc::region;
+  using process::frame_kind;
+  process::remote_worker parent{0, 1, 1000};
+  const std::size_t size = ipc::channel_region_size(process::remote_worker::ring_capacity);
+  const auto parents =
+      region::open(ipc::descriptor{::dup(parent.descriptors()[0])}, size, region::access::mine);
+  const auto workers = region::create(size, region::access::mine);
+  ipc::worker_end worker{ipc::own_half_of(workers.memory), ipc::peer_half_of(parents),
+                         ipc::event{}};
+  parent.attach(workers.handle);
+  const auto gone = std::make_shared<ipc::event>();
+  ASSERT_TRUE(parent.share_memories({detail::shared_memory::create(4096, false)}, gone));
+
+  parent.forget_memories();
+
+  process::request_header header{.kind = frame_kind::learn_module};
+  while (header.kind == frame_kind::learn_module) {
+    worker.consume(static_cast<std::size_t>(header.size));
+    ASSERT_EQ(worker.read_some(&header, sizeof header), sizeof header);
+  }
+  EXPECT_EQ(header.kind, frame_kind::forget);
+  EXPECT_EQ(header.memories, 1U);
 }
 
 }  // namespace cadre::test

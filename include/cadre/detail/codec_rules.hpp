@@ -162,6 +162,10 @@ constexpr kind kind_of_std() {
   return kind::none;
 }
 
+/// Any value of its underlying type is one of it. Of another enumeration some would be undefined.
+template <typename T>
+concept fixed_enumeration = std::is_enum_v<T> && requires { T{std::underlying_type_t<T>{}}; };
+
 /// Looks at T alone, not at its parts.
 template <typename T>
 constexpr kind find_kind() {
@@ -170,7 +174,7 @@ constexpr kind find_kind() {
   } else if constexpr (std::is_arithmetic_v<T>) {
     return kind::number;
   } else if constexpr (std::is_enum_v<T>) {
-    return kind::enumeration;
+    return fixed_enumeration<T> ? kind::enumeration : kind::none;
   } else if constexpr (!std::is_class_v<T>) {
     return kind::none;
   } else if constexpr (serializable<T>) {
@@ -212,6 +216,7 @@ enum class refusal {
   reference,
   view,
   array,
+  enumeration,
   base,
   too_large,
   no_codec,
@@ -264,6 +269,8 @@ constexpr refusal refusal_of() {
     return refusal::view;
   } else if constexpr (kind_of<T> != kind::none) {
     return refusal::none;
+  } else if constexpr (std::is_enum_v<T>) {
+    return refusal::enumeration;
   } else if constexpr (std::is_class_v<T> && std::is_aggregate_v<T>) {
     constexpr shape form = shape_of<T>();
     return form == shape::has_base    ? refusal::base
@@ -325,6 +332,9 @@ constexpr void refuse() {
   static_assert(Why != refusal::array,
                 "cadre: a struct has a C array as a member, which the codec cannot see; make it a "
                 "std::array, or give the struct a serialize member");
+  static_assert(Why != refusal::enumeration,
+                "cadre: a value contains an enumeration without a fixed type, of which not all "
+                "bytes are a value; give the enumeration a type: enum e : int");
   static_assert(Why != refusal::base,
                 "cadre: a struct has a base, which the codec cannot see; make the base a member, "
                 "or give the struct a serialize member");

@@ -91,15 +91,14 @@ constexpr bool is_bulk_struct(type_list<Members...>) {
   return (is_bulk<std::remove_const_t<Members>>() && ...) && (sizeof(Members) + ...) == sizeof(T);
 }
 
-/// All bytes of T are its value, and any bytes are a value: not of a bool, nor of an enumeration
-/// without a fixed type. Padding is not sent: it may hold what nobody meant to tell.
+/// All bytes of T are its value, and any bytes are a value: not of a bool. Padding is not sent: it may hold what nobody meant to tell.
 template <typename T>
 constexpr bool is_bulk() {
   if constexpr (!has_own_codec<T> && std::is_trivially_copyable_v<T>) {
     if constexpr (kind_of<T> == kind::number) {
       return !std::is_same_v<T, long double>;
     } else if constexpr (kind_of<T> == kind::enumeration) {
-      return is_bulk<std::underlying_type_t<T>>() && requires { T{std::underlying_type_t<T>{}}; };
+      return is_bulk<std::underlying_type_t<T>>();
     } else if constexpr (kind_of<T> == kind::array || kind_of<T> == kind::complex) {
       return is_bulk<typename T::value_type>();
     } else if constexpr (kind_of<T> == kind::aggregate) {

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+// expect: cadre: a value contains an enumeration without a fixed type
+#include <cadre/codec.hpp>
+
+#ifdef CADRE_MUST_FAIL
+enum color { red, green };
+#else
+enum color : int { red, green };
+#endif
+
+void use(cadre::encoder& out, color value) { cadre::encode(out, value); }
