@@ -176,8 +176,7 @@ struct builtin_codec<T, kind::boolean> {
   }
 };
 
-/// Any value of the underlying type is accepted. Of an enumeration without a fixed type fewer are
-/// meant, but no program can ask which; compilers allow all, unless told -fstrict-enums.
+/// Any value of the underlying type is accepted: it is fixed, see fixed_enumeration.
 template <typename T>
 struct builtin_codec<T, kind::enumeration> {
   using number = std::underlying_type_t<T>;
