@@ -68,7 +68,8 @@ class task_chain::rest final : public state_base, public listener {
   std::stop_token get_token() {
     // relaxed: the chain's own; it is written by the chain.
     if (!has_tokens_.load(std::memory_order_relaxed)) {
-      source_ = std::stop_source{};
+      std::stop_source made;
+      source_.swap(made);
       // seq_cst: pairs with request_tokens(). Either that sees it, or the caller sees `asked`.
       has_tokens_.store(true, std::memory_order_seq_cst);
     }
@@ -234,9 +235,9 @@ bool task_chain::open_wait(std::uintptr_t awaited) noexcept {
 /// When this is back, nobody else uses `awaited`. Also if it was not opened.
 void task_chain::close_wait(std::uintptr_t awaited) noexcept {
   std::uintptr_t seen = awaited;
-  // relaxed: nobody has used it. acquire, on failure: pairs with the release in
-  // request_chain_stop(), for stopped_ and what became of `awaited`.
-  if (stop_.compare_exchange_strong(seen, 0, std::memory_order_relaxed,
+  // acquire, both: pairs with the release in request_chain_stop(), for stopped_ and what became of
+  // `awaited`.
+  if (stop_.compare_exchange_strong(seen, 0, std::memory_order_acquire,
                                     std::memory_order_acquire)) {
     return;
   }
