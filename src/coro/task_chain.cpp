@@ -68,17 +68,16 @@ class task_chain::rest final : public state_base, public listener {
   std::stop_token get_token() {
     // relaxed: the chain's own; it is written by the chain.
     if (!has_tokens_.load(std::memory_order_relaxed)) {
-      std::stop_source made;
-      source_.swap(made);
+      source_.emplace();
       // seq_cst: pairs with request_tokens(). Either that sees it, or the caller sees `asked`.
       has_tokens_.store(true, std::memory_order_seq_cst);
     }
-    return source_.get_token();
+    return source_->get_token();
   }
   void request_tokens() noexcept {
     // seq_cst: pairs with get_token().
     if (!has_tokens_.load(std::memory_order_seq_cst)) return;
-    std::stop_source source = source_;
+    std::stop_source source = *source_;
     source.request_stop();
   }
 
@@ -107,7 +106,7 @@ class task_chain::rest final : public state_base, public listener {
   call_registry::entry entry_;
 
  private:
-  std::stop_source source_{std::nostopstate};  // made when somebody asks for its token
+  std::optional<std::stop_source> source_;  // made when somebody asks for its token
 };
 
 task_chain::~task_chain() {
