@@ -17,7 +17,7 @@
 // Tasks      A suspended task (coro.hpp) is a call that runs: shutdown() waits for it.
 // Errors     std::invalid_argument for impossible options; std::system_error when the first thread
 //            cannot be started.
-// Cost       About 50 ns per call with a future. See benchmarks/RESULTS.md.
+// Cost       50 to 75 ns per call with a future. See benchmarks/RESULTS.md.
 // Source     Python's concurrent.futures.ThreadPoolExecutor.
 #pragma once
 
