@@ -34,7 +34,7 @@ int count_primes(int limit) {
   int found = 0;
   for (int n = 2; n < limit; ++n) {
     bool prime = true;
-    for (int d = 2; d * d <= n && prime; ++d) prime = n % d != 0;
+    for (int d = 2; d <= n / d && prime; ++d) prime = n % d != 0;
     found += prime;
   }
   return found;
@@ -90,7 +90,11 @@ asio::awaitable<void> serve(tcp::socket socket, const executors& run) {
 
 asio::awaitable<void> accept(tcp::acceptor& acceptor, const executors& run) {
   for (;;) {
-    tcp::socket socket = co_await acceptor.async_accept(asio::use_awaitable);
+    tcp::socket socket{acceptor.get_executor()};
+    boost::system::error_code failed;
+    co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, failed));
+    if (failed == asio::error::operation_aborted) co_return;
+    if (failed) continue;  // that client's; the next one may come in
     asio::co_spawn(acceptor.get_executor(), serve(std::move(socket), run), asio::detached);
   }
 }

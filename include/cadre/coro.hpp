@@ -275,7 +275,7 @@ class inline_awaiter : listener {
 
 /// co_await schedule(where): from here on the task runs there, until its end or the next schedule();
 /// who awaits the task goes on where he was. If it is there already: after what is queued there now.
-/// Throws what submit() there would.
+/// Throws what submit() to a thread pool there would; other executors refuse the task as a whole.
 inline detail::schedule_request schedule(local_executor& where) noexcept { return {where}; }
 
 /// co_await next_completed(range): as range.next() of as_completed(), without blocking. Throws
