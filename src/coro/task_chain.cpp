@@ -265,6 +265,9 @@ bool task_chain::run_here(state_base& awaited) {
   try {
     claim_all(*worker, awaited);
   } catch (const deadlock_error&) {  // nested too deep: then it is to be waited for
+  } catch (...) {
+    close_wait(word);
+    throw;
   }
   if (!awaited.done()) worker->await_briefly(awaited);
   close_wait(word);
