@@ -396,7 +396,7 @@ TEST(process_pool_fault, f6_initializer_that_throws_breaks_the_pool_and_says_why
 
   const std::string why = failure_of<broken_executor>(f);
   EXPECT_NE(why.find("no licence"), std::string::npos) << why;
-  EXPECT_THROW(pool.submit(&add_one, 1), broken_executor);
+  EXPECT_THROW(static_cast<void>(pool.submit(&add_one, 1)), broken_executor);
 }
 
 TEST(process_pool_fault, f6_initializer_that_kills_its_worker_breaks_the_pool) {
@@ -434,7 +434,7 @@ TEST(process_pool_fault, break_pool_fails_all_calls_as_python_does) {
   failure_of<broken_executor>(dying);
   failure_of<broken_executor>(running);
   for (const auto& f : queued) failure_of<broken_executor>(f);
-  EXPECT_THROW(pool.submit(&add_one, 1), broken_executor);
+  EXPECT_THROW(static_cast<void>(pool.submit(&add_one, 1)), broken_executor);
 }
 
 TEST(process_pool_fault, f12_kill_workers_starts_no_others) {
@@ -450,7 +450,7 @@ TEST(process_pool_fault, f12_kill_workers_starts_no_others) {
   for (const auto& f : running) EXPECT_EQ(death_of(f).signal, SIGKILL);
   EXPECT_TRUE(pending.cancelled());
   EXPECT_EQ(here.arrivals(), 2U);
-  EXPECT_THROW(pool.submit(&add_one, 1), shutdown_error);
+  EXPECT_THROW(static_cast<void>(pool.submit(&add_one, 1)), shutdown_error);
 }
 
 TEST(process_pool_fault, terminate_workers_ends_them_by_sigterm) {

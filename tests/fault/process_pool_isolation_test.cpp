@@ -204,7 +204,7 @@ void ring_all_bells() {
 }
 
 /// Writes random words, most of them small, everywhere in the memory that it shares.
-[[gnu::no_sanitize("thread", "address")]] int scribble(unsigned seed, bool heads_only) {
+__attribute__((no_sanitize("thread", "address"))) int scribble(unsigned seed, bool heads_only) {
   std::minstd_rand random{seed};
   const auto memory = shared_memory();
   for (int round = 0; round < 20; ++round) {
@@ -221,7 +221,7 @@ void ring_all_bells() {
 }
 
 /// All of one value: counters that are at their ends.
-[[gnu::no_sanitize("thread", "address")]] int fill(int byte) {
+__attribute__((no_sanitize("thread", "address"))) int fill(int byte) {
   for (const mapping& m : shared_memory()) {
     auto* bytes = reinterpret_cast<volatile char*>(m.begin);
     for (std::uintptr_t i = 0; i < std::uintptr_t{4096}; ++i) bytes[i] = static_cast<char>(byte);

@@ -162,7 +162,7 @@ TEST(process_pool_race, f27_shutdown_from_a_done_callback_returns) {
   there.open();
 
   EXPECT_TRUE(running.wait_for(medium_time));
-  EXPECT_THROW(pool.submit(&add_one, 1), shutdown_error);
+  EXPECT_THROW(static_cast<void>(pool.submit(&add_one, 1)), shutdown_error);
 }
 
 TEST(process_pool_race, f29_after_cancel_pending_every_wait_returns) {
