@@ -67,7 +67,11 @@ std::size_t total_length(const std::vector<std::string>& texts) {
 
 std::string some_text(std::size_t size) { return std::string(size, 'x'); }
 
-std::size_t allocate(std::size_t size) { return std::vector<char>(size, 'x').size(); }
+std::size_t allocate(std::size_t size) {
+  const std::vector<char> all(size, 'x');
+  asm volatile("" : : "r"(all.data()) : "memory");  // clang would do without
+  return all.size();
+}
 
 int first_of_all(const std::vector<shared_span<const int>>& all) {
   int sum = 0;
