@@ -49,8 +49,10 @@ bool answer_reader::read(ipc::parent_end& channel, ipc::packet_socket& packets, 
       }
     }
     const std::size_t size = body_size();
+    // What is there is always taken: a worker may die in the midst of a body, and be buried only when
+    // nothing of it is left to read.
+    if (!large_ && size != 0 && channel.readable() < size) large_ = detail::large_buffer{size};
     if (!large_) {
-      if (size != 0 && channel.readable() < size) break;
       const std::size_t offset = to.bytes.size();
       to.bytes.resize(offset + size);
       channel.read_some(to.bytes.data() + offset, size);
