@@ -265,25 +265,16 @@ void worker::claim(state_base& awaited) {
 /// Two tasks that answer each other would else send each answer through a queue, whose lines and those
 /// of the tasks move from one processor to the other: here only that of the answer does.
 void worker::await_briefly(state_base& awaited) noexcept {
-  // As a thread that waits for a result, see spin.hpp, until that would yield.
-  constexpr std::chrono::nanoseconds first_look{170};
-  constexpr std::chrono::nanoseconds between_looks{50};
-  constexpr int looks = 50;
   constexpr int most_credit = 4;
   constexpr unsigned probe = 16;  // without credit, one wait in so many tries
   if (pool_.spin <= pool_.spin.zero()) return;
   if (await_credit_ <= 0 && ++await_turn_ % probe != 0) return;
-  if (!deque_.empty() || pool_.queue.has_work()) return;
-  sync::pause_for(first_look);
-  for (int look = 0; look < looks; ++look) {
-    if (awaited.done()) {
-      await_credit_ = std::min(await_credit_ + 1, most_credit);
-      return;
-    }
-    if (!deque_.empty() || pool_.queue.has_work()) return;
-    sync::pause_for(between_looks);
+  const auto has_more = [this] { return !deque_.empty() || pool_.queue.has_work(); };
+  if (!sync::look_until([&] { return awaited.done() || has_more(); })) {
+    await_credit_ = std::max(await_credit_ - 1, 0);
+  } else if (awaited.done()) {
+    await_credit_ = std::min(await_credit_ + 1, most_credit);
   }
-  await_credit_ = std::max(await_credit_ - 1, 0);
 }
 
 bool worker::stack_has_room() noexcept {

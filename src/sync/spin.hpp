@@ -8,28 +8,35 @@
 
 namespace cadre::sync {
 
-/// True as soon as `ready()`, false after `budget`.
+/// True as soon as `ready()`, false after some microseconds, which this thread keeps its processor.
 ///
 /// Each look takes the cache line that it looks at away from the thread that works on it, which then
 /// waits for it: so the first look comes when the fastest answer can be there, and the next ones not
-/// at once. After some microseconds other threads may run between the looks: the one that is waited
-/// for may need this very processor.
+/// at once.
 template <typename Ready>
-bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
-  using clock = std::chrono::steady_clock;
+bool look_until(Ready ready) {
   // More lets the fastest answers wait; less takes the line from whoever is about to write it.
   constexpr std::chrono::nanoseconds first_look{170};
   // More sees the answer later; less disturbs more often whoever works on it.
   constexpr std::chrono::nanoseconds between_looks{50};
   // More keeps this processor from whoever may need it; less makes system calls while an answer is near.
-  constexpr int looks_alone = 50;
+  constexpr int looks = 50;
   if (ready()) return true;
-  if (budget <= budget.zero()) return false;
   pause_for(first_look);
-  for (int look = 0; look < looks_alone; ++look) {
+  for (int look = 0; look < looks; ++look) {
     if (ready()) return true;
     pause_for(between_looks);
   }
+  return false;
+}
+
+/// True as soon as `ready()`, false after `budget`. As look_until(); then other threads may run between
+/// the looks: the one that is waited for may need this very processor.
+template <typename Ready>
+bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
+  using clock = std::chrono::steady_clock;
+  if (budget <= budget.zero()) return ready();
+  if (look_until(ready)) return true;
   const clock::time_point end = clock::now() + budget;
   do {
     if (ready()) return true;

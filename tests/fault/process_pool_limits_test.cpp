@@ -24,10 +24,9 @@
 #include <vector>
 
 #include "fault/process_pool_calls.hpp"
-#include "ipc/channel.hpp"
 #include "ipc/packet_socket.hpp"
-#include "ipc/region.hpp"
 #include "process/answers.hpp"
+#include "support/channel_pair.hpp"
 #include "support/sanitizers.hpp"
 #include "support/timeouts.hpp"
 
@@ -166,20 +165,13 @@ TEST(process_pool_limits, a_worker_without_descriptors_refuses_shared_memory_and
 }
 
 TEST(process_pool_limits, without_descriptors_an_answer_arrives_without_its_memory) {
-  using ipc::region;
-  constexpr std::size_t size = 4096;
-  const auto parents = region::create(ipc::channel_region_size(size), region::access::mine);
-  const auto workers = region::create(ipc::channel_region_size(size), region::access::mine);
-  const auto own = ipc::own_half_of(parents.memory);
-  const auto theirs = ipc::own_half_of(workers.memory);
-  ipc::parent_end parent{own, ipc::peer_half_of(workers.memory)};
-  ipc::worker_end worker{theirs, ipc::peer_half_of(parents.memory), ipc::event{}};
+  channel_pair channel;
   auto [mine, others] = ipc::packet_socket::pair();
-  const process::memory_packet what{.number = 1, .size = size};
-  others.send(std::as_bytes(std::span{&what, 1}), std::array{parents.handle.get()});
+  const process::memory_packet what{.number = 1, .size = 4096};
+  others.send(std::as_bytes(std::span{&what, 1}), std::array{channel.parents.handle.get()});
   const process::answer_header header{.memories = 1};
-  worker.write_some(std::as_bytes(std::span{&header, 1}));
-  worker.publish();
+  channel.worker.write_some(std::as_bytes(std::span{&header, 1}));
+  channel.worker.publish();
   process::answer_reader reader{1000};
   process::answers batch;
   const int next = ::dup(mine.fd());
@@ -188,7 +180,7 @@ TEST(process_pool_limits, without_descriptors_an_answer_arrives_without_its_memo
   bool sound = false;
   {
     const lowered_limit descriptors{RLIMIT_NOFILE, static_cast<rlim_t>(next)};
-    sound = reader.read(parent, mine, batch, 10);
+    sound = reader.read(channel.parent, mine, batch, 10);
   }
 
   EXPECT_TRUE(sound);

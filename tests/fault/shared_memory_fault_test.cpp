@@ -17,13 +17,13 @@
 #include <string>
 
 #include "fault/process_pool_calls.hpp"
-#include "ipc/channel.hpp"
 #include "ipc/packet_socket.hpp"
 #include "ipc/region.hpp"
 #include "process/answers.hpp"
 #include "process/frame.hpp"
 #include "process/remote_worker.hpp"
 #include "process/shared_memory.hpp"
+#include "support/channel_pair.hpp"
 #include "support/gate.hpp"
 #include "support/timeouts.hpp"
 
@@ -196,30 +196,23 @@ TEST(shared_memory_fault, is_not_read_beyond_its_end) {
 
 // An answer that says that packets were sent, and none, or others, were.
 TEST(shared_memory_fault, that_was_only_announced_breaks_the_protocol) {
-  using ipc::region;
-  constexpr std::size_t size = 4096;
-  const auto parents = region::create(ipc::channel_region_size(size), region::access::mine);
-  const auto workers = region::create(ipc::channel_region_size(size), region::access::mine);
-  const auto own = ipc::own_half_of(parents.memory);
-  const auto theirs = ipc::own_half_of(workers.memory);
-  ipc::parent_end parent{own, ipc::peer_half_of(workers.memory)};
-  ipc::worker_end worker{theirs, ipc::peer_half_of(parents.memory), ipc::event{}};
+  channel_pair channel;
   for (const std::uint64_t announced : {std::uint64_t{1}, ~std::uint64_t{0}}) {
     auto [mine, others] = ipc::packet_socket::pair();
     const process::answer_header header{.memories = announced};
-    worker.write_some(std::as_bytes(std::span{&header, 1}));
-    worker.publish();
+    channel.worker.write_some(std::as_bytes(std::span{&header, 1}));
+    channel.worker.publish();
     process::answer_reader reader{1000};
     process::answers batch;
 
-    EXPECT_FALSE(reader.read(parent, mine, batch, 10));
+    EXPECT_FALSE(reader.read(channel.parent, mine, batch, 10));
 
     const std::byte few{1};
     others.send({&few, 1});
-    worker.write_some(std::as_bytes(std::span{&header, 1}));
-    worker.publish();
+    channel.worker.write_some(std::as_bytes(std::span{&header, 1}));
+    channel.worker.publish();
     process::answer_reader again{1000};
-    EXPECT_FALSE(again.read(parent, mine, batch, 10));
+    EXPECT_FALSE(again.read(channel.parent, mine, batch, 10));
   }
 }
 
