@@ -10,6 +10,14 @@
 
 namespace bench {
 
+// Not inlined, so that every implementation runs the same instructions here: g++ 12 keeps a total in
+// memory, and takes twice as long, where the loop around it calls something.
+template <typename T>
+[[gnu::noinline]] T sum_of(std::span<const T> values, T total = {}) {
+  for (const T value : values) total += value;
+  return total;
+}
+
 /// What everybody else's results go into; allocated once, as a user with a loop would.
 template <typename T>
 class results_buffer {
@@ -18,12 +26,7 @@ class results_buffer {
 
   T& operator[](std::size_t i) { return values_[i]; }
 
-  // Not inlined, so that every implementation runs the same instructions here.
-  [[gnu::noinline]] T sum() const {
-    T total{};
-    for (const T value : values_) total += value;
-    return total;
-  }
+  T sum() const { return sum_of<T>(values_); }
 
  private:
   std::vector<T> values_;
@@ -82,18 +85,18 @@ class cadre_map {
   cadre::thread_pool_executor pool_{{.max_workers = workers}};
 };
 
-/// As cadre_map, but takes the results a chunk at a time.
-template <typename T>
-class cadre_chunks_map {
+/// As cadre_map, but takes the results a chunk at a time, and with options.
+template <typename T, bool caller_runs>
+class chunks_map {
  public:
-  explicit cadre_chunks_map(std::size_t) {}
+  explicit chunks_map(std::size_t) {}
 
   template <typename F>
   T operator()(F f, const std::vector<T>& input) {
     T total{};
-    auto results = pool_.map(f, std::span{input});
+    auto results = pool_.map({.caller_runs = caller_runs}, f, std::span{input});
     for (auto chunk = results.next_chunk(); !chunk.empty(); chunk = results.next_chunk()) {
-      for (const T result : chunk) total += result;
+      total = sum_of<T>(chunk, total);
     }
     return total;
   }
@@ -101,6 +104,12 @@ class cadre_chunks_map {
  private:
   cadre::thread_pool_executor pool_{{.max_workers = workers}};
 };
+
+template <typename T>
+using cadre_chunks_map = chunks_map<T, false>;
+/// The caller is one of the two threads.
+template <typename T>
+using cadre_caller_runs_map = chunks_map<T, true>;
 
 /// Runs serial and parallel rounds in turn for a second, so that both meet the same machine.
 template <template <typename> typename Map, typename T, typename F>

@@ -25,6 +25,7 @@ void measure(const bench::report& report) {
 int main(int argc, char** argv) {
   return bench::run("map_medium", argc, argv,
                     {{"cadre", measure<bench::cadre_map>},
+                     {"cadre_caller_runs", measure<bench::cadre_caller_runs_map>},
                      {"tbb_parallel_for", measure<bench::tbb_map>},
                      {"serial", measure<bench::serial_map>}});
 }

@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   return bench::run("map_small", argc, argv,
                     {{"cadre", measure<bench::cadre_map>},
                      {"cadre_chunks", measure<bench::cadre_chunks_map>},
+                     {"cadre_caller_runs", measure<bench::cadre_caller_runs_map>},
                      {"tbb_parallel_for", measure<bench::tbb_map>},
                      {"serial", measure<bench::serial_map>}});
 }

@@ -17,6 +17,13 @@ int main() {
   }
   // [/map]
 
+  const std::vector<int> few{1, 2, 3};
+  int cubes = 0;
+  const auto cubed = [](int x) { return x * x * x; };
+  // [caller]
+  for (int cube : pool.map({.caller_runs = true}, cubed, few)) cubes += cube;
+  // [/caller]
+
   std::string line;
   // [zip]
   const std::vector<std::string> words{"one", "two", "three"};
@@ -39,5 +46,7 @@ int main() {
     if (cube > 1'000'000) break;  // the rest is cancelled
   }
   // [/buffer]
-  return sum == 332833500 && line == "one twotwo threethreethree " && first_big == 1030301 ? 0 : 1;
+  const bool right = sum == 332833500 && cubes == 36 && line == "one twotwo threethreethree " &&
+                     first_big == 1030301;
+  return right ? 0 : 1;
 }

@@ -16,7 +16,10 @@
 //            timeout_error likewise; std::invalid_argument for a buffer_size of 0.
 // End        After an exception, a timeout, or when the results are destroyed, what has not begun
 //            is cancelled; what runs goes on. The destructor does not wait.
-// Waiting    On a worker of the same pool, the elements that nobody has begun are run inline.
+// Waiting    On a worker of the same pool, the elements that nobody has begun are run inline. So they
+//            are in any loop with caller_runs, for which one worker fewer is called in: there a
+//            timeout cannot end before an element that the loop itself runs. Not with buffer_size,
+//            nor for other processes (std::invalid_argument).
 // Threads    The results belong to one thread; the callable is called by several at once, as const.
 // Source     Python's Executor.map.
 #pragma once
@@ -40,6 +43,7 @@ struct map_options {
   std::optional<std::size_t> buffer_size = {};           ///< > 0; none: no limit
   std::optional<std::chrono::nanoseconds> timeout = {};  ///< for all of it, from the call on
   bool ordered = true;                                   ///< false: results as they become ready
+  bool caller_runs = false;                              ///< true: the loop runs elements, too
 };
 
 namespace detail {

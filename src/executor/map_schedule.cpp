@@ -132,6 +132,8 @@ class map_schedule::impl {
     return error_;
   }
 
+  bool is_over() const { return settings_.deadline != never && clock::now() >= settings_.deadline; }
+
   const settings& get_settings() const { return settings_; }
   const void* pool = nullptr;  // the identity of the executor
 
@@ -253,8 +255,9 @@ void map_schedule::start(const std::shared_ptr<map_schedule>& self, executor& wh
   impl& i = *self->impl_;
   i.pool = executor_access::identity(where);
   call_chain runners;
-  const std::size_t count =
-      std::min<std::size_t>(i.get_settings().workers, i.get_settings().elements);
+  const settings& s = i.get_settings();
+  const unsigned workers = s.caller_runs ? std::max(s.workers, 2U) - 1 : s.workers;
+  const std::size_t count = std::min<std::size_t>(workers, s.elements);
   for (std::size_t n = 0; n < count; ++n) runners.push(*new runner{self});
   runners.submit(where);
 }
@@ -270,10 +273,12 @@ bool map_schedule::run_one() noexcept {
 
 map_schedule::chunk map_schedule::next() {
   try {
+    const waiting_worker* worker = this_thread_worker();
+    const bool helps =
+        impl_->get_settings().caller_runs || (worker != nullptr && worker->works_for(impl_->pool));
     chunk c{};
     while (!impl_->read(c)) {
-      waiting_worker* worker = this_thread_worker();
-      if (worker != nullptr && worker->works_for(impl_->pool) && run_one()) continue;
+      if (helps && !impl_->is_over() && run_one()) continue;
       if (!impl_->wait()) throw_map_timeout(impl_->unread());
     }
     return c;
@@ -289,6 +294,12 @@ void map_schedule::drop(std::exception_ptr reason) noexcept { impl_->drop(std::m
 
 void throw_bad_buffer_size() {
   throw std::invalid_argument{"map: buffer_size must be greater than 0, got 0"};
+}
+
+void throw_bad_caller_runs() {
+  throw std::invalid_argument{
+      "map: caller_runs was given with buffer_size, or to an executor of other processes; the loop "
+      "can run elements only where all of them lie ready in this process"};
 }
 
 void throw_map_timeout(std::size_t unread) {

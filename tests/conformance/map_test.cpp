@@ -2,6 +2,7 @@
 // What map() promises, whichever executor runs the calls. Source: CPython's executor.py and
 // test_thread_pool.py.
 #include <cadre/executor.hpp>
+#include <cadre/thread_pool_executor.hpp>
 
 #include <gtest/gtest.h>
 
@@ -10,6 +11,7 @@
 #include <memory>
 #include <ranges>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -236,6 +238,80 @@ TYPED_TEST(map, shutdown_right_after_it_returns) {
 
   const auto results = executor->map(&square, std::vector(3, 2));
   executor->shutdown();
+}
+
+// --- caller_runs ---
+
+TEST(map_with_caller_runs, the_loop_runs_what_no_worker_begins) {
+  const gate here;
+  thread_pool_executor pool{1};
+  const auto running = pool.submit(&pass, here.handle(), 0);
+  here.await_arrivals(1);
+  const auto my_square = [me = std::this_thread::get_id()](int n) {
+    return std::this_thread::get_id() == me ? square(n) : -1;
+  };
+
+  EXPECT_EQ(all_of(pool.map({.caller_runs = true}, my_square, std::views::iota(0, 10))),
+            squares_to_nine);
+
+  here.open();
+}
+
+TEST(map_with_caller_runs, workers_run_elements_before_it_is_iterated) {
+  const gate here;
+  thread_pool_executor pool{2};
+
+  const auto results =
+      pool.map({.caller_runs = true}, arrive_at{here.handle()}, std::views::iota(0, 10));
+  pool.shutdown();
+
+  EXPECT_EQ(here.arrivals(), 10U);
+}
+
+TEST(map_with_caller_runs, the_loop_begins_no_element_when_the_time_is_over) {
+  const gate here;
+  const gate second;
+  thread_pool_executor pool{1};
+  const auto running = pool.submit(&pass, here.handle(), 0);
+  here.await_arrivals(1);
+
+  auto results = pool.map({.timeout = 0s, .caller_runs = true}, arrive_at{second.handle()},
+                          std::views::iota(0, 10));
+  EXPECT_THROW(results.begin(), timeout_error);
+  here.open();
+  pool.shutdown();
+
+  EXPECT_EQ(second.arrivals(), 0U);
+}
+
+TYPED_TEST(map_in_process, gives_the_same_when_the_caller_runs_some) {
+  const auto executor = TypeParam::make(2);
+
+  EXPECT_EQ(all_of(executor->map({.caller_runs = true}, &square, std::views::iota(0, 10))),
+            squares_to_nine);
+  auto unordered = all_of(
+      executor->map({.ordered = false, .caller_runs = true}, &square, std::views::iota(0, 10)));
+  std::ranges::sort(unordered);
+  EXPECT_EQ(unordered, squares_to_nine);
+}
+
+TYPED_TEST(map_in_process, an_exception_surfaces_in_its_turn_when_the_caller_runs_some) {
+  const auto executor = TypeParam::make(2);
+  const auto fail_at_three = [](int n) {
+    return n == 3 ? throw std::runtime_error{"three"} : square(n);
+  };
+
+  EXPECT_EQ(all_before<std::runtime_error>(
+                executor->map({.caller_runs = true}, fail_at_three, std::views::iota(0, 10))),
+            (std::vector{0, 1, 4}));
+}
+
+TYPED_TEST(map, refuses_a_buffer_with_caller_runs) {
+  const auto executor = TypeParam::make(2);
+
+  EXPECT_THROW(static_cast<void>(executor->map({.buffer_size = 2, .caller_runs = true}, &square,
+                                               std::views::iota(0, 10))),
+               std::invalid_argument);
 }
 
 // --- buffer_size ---

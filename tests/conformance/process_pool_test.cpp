@@ -57,6 +57,8 @@ class counted {
   int number_ = 0;
 };
 
+int twice(int n) { return 2 * n; }
+
 int counted_here() { return counted::alive; }
 int counted_with(const counted&) { return counted::alive; }
 
@@ -124,6 +126,13 @@ const child_program without_threads{"starts no collector", &submits_when_no_thre
 }  // namespace
 
 // --- how many ---
+
+TYPED_TEST(worker_processes, run_every_element_of_a_map) {
+  const auto pool = TypeParam::make({.max_workers = 1});
+
+  EXPECT_THROW(static_cast<void>(pool->map({.caller_runs = true}, &twice, std::vector{1, 2, 3})),
+               std::invalid_argument);
+}
 
 TYPED_TEST(worker_processes, saturation_starts_max_workers_and_no_more) {
   const gate here;

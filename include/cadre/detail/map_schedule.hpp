@@ -27,6 +27,7 @@ class CADRE_API map_schedule {
     std::size_t chunk_size;  // 0: automatic
     unsigned workers;
     bool ordered;
+    bool caller_runs;
     time_point deadline;
   };
   struct chunk {
@@ -46,7 +47,8 @@ class CADRE_API map_schedule {
   map_schedule(const map_schedule&) = delete;
   map_schedule& operator=(const map_schedule&) = delete;
 
-  /// Sends up to `workers` runners to the executor. Each keeps `self` alive.
+  /// Sends up to `workers` runners to the executor, one fewer if the reader runs elements, too.
+  /// Each keeps `self` alive.
   static void start(const std::shared_ptr<map_schedule>& self, executor& where);
 
   /// The reader: blocks for the next elements that are ready, [first, last). Empty at the end.

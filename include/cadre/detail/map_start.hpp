@@ -17,6 +17,7 @@
 namespace cadre::detail {
 
 [[noreturn]] CADRE_API void throw_bad_buffer_size();
+[[noreturn]] CADRE_API void throw_bad_caller_runs();
 [[noreturn]] CADRE_API void throw_map_timeout(std::size_t unread);
 
 // --- the input ---
@@ -305,9 +306,10 @@ map_results<R> start_indexed_map(executor& where, const map_options& options, ti
   using work = indexed_work<R, Function, Inputs...>;
   std::size_t elements = static_cast<std::size_t>(-1);
   ((elements = std::min(elements, static_cast<std::size_t>(std::ranges::size(inputs)))), ...);
-  auto shared = std::make_shared<work>(
-      map_schedule::settings{elements, options.chunk_size, workers, options.ordered, deadline},
-      std::move(function), std::tuple<Inputs...>{std::move(inputs)...});
+  auto shared =
+      std::make_shared<work>(map_schedule::settings{elements, options.chunk_size, workers,
+                                                    options.ordered, options.caller_runs, deadline},
+                             std::move(function), std::tuple<Inputs...>{std::move(inputs)...});
   map_schedule::start(shared, where);
   return map_results<R>{std::make_unique<indexed_source<R, work>>(std::move(shared))};
 }
@@ -337,6 +339,7 @@ auto start_map(Executor& where, const map_options& options, Function&& function,
     static_assert(is_result<result>, "cadre: the results of map must be movable");
     if (is_empty_callable(function)) throw_empty_callable("map");
     if (options.buffer_size == 0) throw_bad_buffer_size();
+    if (options.buffer_size && options.caller_runs) throw_bad_caller_runs();
     const time_point deadline = options.timeout ? deadline_after(*options.timeout) : never;
     if (options.buffer_size) {
       return start_windowed_map<result, plain>(where, options, deadline,
