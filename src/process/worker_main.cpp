@@ -100,11 +100,12 @@ class memory_table final : public detail::attachments {
  public:
   explicit memory_table(ipc::packet_socket packets) : packets_{std::move(packets)} {}
 
-  /// From the parent.
+  /// From the parent, which sent them before it announced them: what is not there will never come.
   void receive(std::uint64_t count) {
     for (; count != 0; --count) {
       received_memory memory;
-      auto packet = packets_.receive(std::as_writable_bytes(std::span{&memory.what, 1}));
+      auto packet = packets_.receive(std::as_writable_bytes(std::span{&memory.what, 1}),
+                                     ipc::packet_socket::mode::dont_wait);
       if (packet.result != ipc::packet_socket::outcome::done ||
           (packet.descriptor_count != 1 && !packet.cut_off)) {
         throw std::runtime_error{"worker: the channel is damaged"};

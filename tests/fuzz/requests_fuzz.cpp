@@ -186,6 +186,7 @@ void send_nonsense(input& in, hostile_pool& pool) {
   header.descriptor = {in.byte(), in.word()};
   header.type = in.word();
   header.name_size = in.word();
+  header.memories = in.byte() % 8;  // none of which was sent
   const auto body = take_some(in);
   header.size = body.size();
   pool.send(header, body);
