@@ -50,6 +50,32 @@ int compute_for(std::chrono::microseconds time) {
   return 42;
 }
 
+std::atomic<bool> signal_came{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+/// While it lives, SIGUSR1 sets that, and interrupts what can be interrupted.
+class interrupting_signal {
+ public:
+  interrupting_signal() {
+    signal_came = false;
+    struct sigaction sets {};
+    sets.sa_handler = [](int) { signal_came = true; };
+    ::sigaction(SIGUSR1, &sets, &before_);
+  }
+  ~interrupting_signal() { ::sigaction(SIGUSR1, &before_, nullptr); }
+  interrupting_signal(const interrupting_signal&) = delete;
+  interrupting_signal& operator=(const interrupting_signal&) = delete;
+
+  /// Returns when the thread has heard it.
+  static void hit(pid_t thread) {
+    ::tgkill(::getpid(), thread, SIGUSR1);
+    while (!signal_came) std::this_thread::yield();
+  }
+
+ private:
+  struct sigaction before_ {};
+};
+
 }  // namespace
 
 TEST(process_pool_race, f8_calls_submitted_while_workers_die_all_run) {
@@ -163,6 +189,35 @@ TEST(process_pool_race, f27_shutdown_from_a_done_callback_returns) {
 
   EXPECT_TRUE(running.wait_for(medium_time));
   EXPECT_THROW(static_cast<void>(pool.submit(&add_one, 1)), shutdown_error);
+}
+
+TEST(process_pool_race, f28_a_signal_in_submit_lets_a_thread_shut_down) {
+  const interrupting_signal signal;
+  const gate here;
+  auto options = workers(1);
+  options.max_pending = 1;
+  process_pool_executor pool{std::move(options)};
+  const auto running = pool.submit(&pass, here.handle(), 42);
+  std::atomic<pid_t> thread{0};
+  bool refused = false;
+  other_thread submits{[&] {
+    thread = ::gettid();
+    try {
+      static_cast<void>(pool.submit(&add_one, 1));
+    } catch (const shutdown_error&) {
+      refused = true;
+    }
+  }};
+  submits.await_asleep();
+
+  signal.hit(thread);
+  EXPECT_TRUE(submits.await_asleep()) << "submit did not go on waiting for room";
+  pool.shutdown({.wait = false});
+  submits.join();
+
+  EXPECT_TRUE(refused);
+  here.open();
+  EXPECT_EQ(running.get_for(medium_time), 42);
 }
 
 TEST(process_pool_race, f29_after_cancel_pending_every_wait_returns) {
