@@ -24,6 +24,7 @@
 #include <cstdint>
 #include <new>
 
+#include "base/prefetch.hpp"
 #include "ipc/region.hpp"
 
 namespace cadre::ipc {
@@ -46,6 +47,9 @@ class claim_table {
     // release: pairs with the acquire in move(); what the parent did before is done.
     if (slot < slot_count) words_[slot].store(word(number, posted), std::memory_order_release);
   }
+
+  /// Worker: it will probably take a call in this slot.
+  void prefetch(std::size_t slot) const noexcept { prefetch_for_write(&words_[slot % slot_count]); }
 
   /// Worker: true if it is to run the call; false if the parent has taken it back.
   bool take(std::size_t slot, std::uint64_t number) noexcept { return move(slot, number, taken); }

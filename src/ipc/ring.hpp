@@ -28,6 +28,8 @@
 #include <cstring>
 #include <span>
 
+#include "base/prefetch.hpp"
+
 namespace cadre::ipc {
 
 using position = sync::atomic<std::uint64_t>;
@@ -54,6 +56,8 @@ class ring_writer {
   /// Copies as many of `bytes` as there is room for, and returns how many.
   std::size_t write_some(std::span<const std::byte> bytes) noexcept {
     if (room() < bytes.size()) refresh();
+    // The reader has it, and publish() cannot fetch it before the bytes have arrived.
+    prefetch_for_write(&published_);
     const std::size_t size = std::min(bytes.size(), room());
     const auto at = static_cast<std::size_t>(tail_) & (ring_.size() - 1);
     const std::size_t before_end = std::min(size, ring_.size() - at);

@@ -182,6 +182,8 @@ void module_table::refresh() {
     module_description what = description_of(module, is_program);
     auto same = std::find(known_.begin(), known_.end(), what);
     if (same == known_.end()) same = known_.insert(same, std::move(what));
+    // release: pairs with the acquire in module_count().
+    count_.store(static_cast<std::uint32_t>(known_.size()), std::memory_order_release);
     const auto [begin, end] = extent(module);
     mapped_.push_back(
         {module.dlpi_addr, begin, end, static_cast<std::uint32_t>(same - known_.begin())});
@@ -202,11 +204,6 @@ code_address module_table::locate(const void* address) {
   throw std::invalid_argument{
       "a function for a worker process belongs neither to the program nor to a library that it "
       "loaded: functions made at run time exist in one process only"};
-}
-
-std::uint32_t module_table::module_count() const {
-  const std::lock_guard lock{mutex_};
-  return static_cast<std::uint32_t>(known_.size());
 }
 
 module_description module_table::describe(std::uint32_t index) const {

@@ -16,7 +16,9 @@
 //            library, plus 10 us when libraries were loaded since.
 #pragma once
 
+#include <cadre/detail/atomic.hpp>
 #include <cstddef>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -51,7 +53,10 @@ class module_table {
   code_address locate(const void* address);
 
   /// The modules seen so far have the indices below this, for as long as the process lives.
-  std::uint32_t module_count() const;
+  std::uint32_t module_count() const noexcept {
+    // acquire: pairs with the release in refresh(); what was located is among them.
+    return count_.load(std::memory_order_acquire);
+  }
   /// Of a module that was seen: index < module_count().
   module_description describe(std::uint32_t index) const;
 
@@ -65,6 +70,7 @@ class module_table {
   void refresh();
 
   std::uintptr_t program_base_ = 0, program_begin_ = 0, program_end_ = 0;  // constant
+  sync::atomic<std::uint32_t> count_{1};                                   // the size of known_
   mutable sync::mutex mutex_;                                              // guards what follows
   std::vector<module_description> known_;
   std::vector<mapped> mapped_;

@@ -214,7 +214,11 @@ class server {
   int run() {
     for (;;) {
       request_header request;
+      if (channel_.readable() == 0 && !channel_.wait({.bytes = 1})) return EXIT_FAILURE;
+      // While the request comes from the parent's cache, so does this.
+      page_.claims.prefetch(next_slot_);
       if (!read(&request, sizeof request)) return EXIT_FAILURE;
+      next_slot_ = request.slot + 1;
       // From here to the answer the parent sees a call that was begun and not answered, if this
       // process dies. dies here: the survivor sees the call as lost; test
       // fault.process_pool_fault.a_call_that_kills_its_worker_costs_itself_only.
@@ -247,6 +251,7 @@ class server {
   }
 
  private:
+  std::size_t next_slot_ = 0;  // probably
   bool read(void* to, std::size_t size) {
     auto* at = static_cast<std::byte*>(to);
     while (size != 0) {
