@@ -4,7 +4,7 @@
 //   ready       co_await of a future that is done, and of a task that does not wait
 //   ping_pong   two coroutines on two pools of one worker each answer each other; "x" pins the
 //               workers to different CPUs. calls: a thread and a pool of one worker, by submit and
-//               get: one answer comes through a queue there, both do between coroutines.
+//               get. blocking: the same exchange of promises as the coroutines', by get().
 //   skynet      a call spawns ten, down to a million: a task that awaits, or (calls) a call that
 //               waits for its calls by get()
 #include <cadre/coro.hpp>
@@ -68,6 +68,14 @@ struct table {
   std::vector<double> ns;
 };
 
+/// Makes the promises again that a ball passed long ago.
+void renew(table& t, std::size_t round) {
+  if (round < table::balls / 2) return;
+  const std::size_t passed = (round - table::balls / 2) % table::balls;
+  t.there[passed] = {};
+  t.back[passed] = {};
+}
+
 task<> serve(table& t) {
   for (std::size_t i = 0; i < warm_up + rounds; ++i) {
     const auto ball = t.there[i % table::balls].get_future();
@@ -78,21 +86,37 @@ task<> serve(table& t) {
 
 task<> play(table& t) {
   for (std::size_t i = 0; i < warm_up + rounds; ++i) {
-    const std::size_t now = i % table::balls;
     const auto begin = bench::clock::now();
-    t.there[now].set_value(1);
-    const auto ball = t.back[now].get_future();
+    t.there[i % table::balls].set_value(1);
+    const auto ball = t.back[i % table::balls].get_future();
     co_await ball;
     const std::chrono::duration<double, std::nano> took = bench::clock::now() - begin;
     if (i >= warm_up) t.ns.push_back(took.count());
-    if (i < table::balls / 2) continue;
-    const std::size_t passed = (i - table::balls / 2) % table::balls;
-    t.there[passed] = {};
-    t.back[passed] = {};
+    renew(t, i);
   }
 }
 
-void measure_ping_pong(const bench::report& report) {
+void serve_blocking(table& t) {
+  for (std::size_t i = 0; i < warm_up + rounds; ++i) {
+    t.there[i % table::balls].get_future().get();
+    t.back[i % table::balls].set_value(1);
+  }
+}
+
+void play_blocking(table& t) {
+  for (std::size_t i = 0; i < warm_up + rounds; ++i) {
+    const double ns = bench::elapsed_ns([&] {
+      t.there[i % table::balls].set_value(1);
+      t.back[i % table::balls].get_future().get();
+    });
+    if (i >= warm_up) t.ns.push_back(ns);
+    renew(t, i);
+  }
+}
+
+/// `start` begins the two players, each on a pool of its own.
+template <typename Start>
+void measure_ping_pong(const bench::report& report, Start start) {
   for (const std::string_view variant : {"free", "x"}) {
     bench::in_fresh_process([&] {
       thread_pool_executor left{1};
@@ -102,10 +126,7 @@ void measure_ping_pong(const bench::report& report) {
         right.submit([] { bench::pin_this_thread(1); }).get();
       }
       table t;
-      auto server = cadre::spawn(right, serve(t));
-      auto player = cadre::spawn(left, play(t));
-      player.get();
-      server.get();
+      for (const future<void>& player : start(left, right, t)) player.get();
       for (std::size_t i = 0; i < table::balls; ++i) {  // those that nobody threw
         t.there[i].get_future().cancel();
         t.back[i].get_future().cancel();
@@ -184,7 +205,9 @@ void measure_blocking(const bench::report& report) {
 }
 
 void measure_tasks(const bench::report& report) {
-  measure_ping_pong(report);
+  measure_ping_pong(report, [](auto& left, auto& right, table& t) {
+    return std::array{cadre::spawn(left, play(t)), cadre::spawn(right, serve(t))};
+  });
   measure_ready(report);
   measure_skynet(report);
 }
@@ -194,8 +217,17 @@ void measure_calls(const bench::report& report) {
   measure_skynet_calls(report);
 }
 
+void measure_blocking_players(const bench::report& report) {
+  measure_ping_pong(report, [](auto& left, auto& right, table& t) {
+    return std::array{left.submit([&t] { play_blocking(t); }),
+                      right.submit([&t] { serve_blocking(t); })};
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::run("await", argc, argv, {{"cadre", measure_tasks}, {"calls", measure_calls}});
+  return bench::run(
+      "await", argc, argv,
+      {{"cadre", measure_tasks}, {"calls", measure_calls}, {"blocking", measure_blocking_players}});
 }

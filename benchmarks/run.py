@@ -131,7 +131,11 @@ BARS = {
     "idle": [Limit(0.5, "cpu_percent", "empty"), Limit(0.5, "cpu_percent", "one_call")],
     "await": [
         Limit(30, "ns_per_call", "future"),
-        *(Times(1, ("calls",), "p50_ns", variant) for variant in VARIANTS),
+        *(
+            Times(1, (peer,), "p50_ns", variant)
+            for peer in ("calls", "blocking")
+            for variant in VARIANTS
+        ),
         Times(1 / 2, ("calls",), "ns_per_fork", "skynet"),
     ],
     "proc_submit_get": [
