@@ -39,6 +39,7 @@
 #include <cadre/local_executor.hpp>
 #include <cadre/wait.hpp>
 
+#include <chrono>
 #include <concepts>
 #include <coroutine>
 #include <functional>
@@ -205,45 +206,53 @@ struct stop_token_request {
   awaiter await_in(chain_link& self) const { return {self.chain->get_stop_token()}; }
 };
 
-[[noreturn]] CADRE_API void throw_timed_next();
-
 struct next_access {
   template <typename T>
   static completion_set& set_of(as_completed_range<T>& range) {
-    if (range.deadline_ != never) throw_timed_next();
     return range.set_;
+  }
+  template <typename T>
+  static time_point deadline_of(const as_completed_range<T>& range) {
+    return range.deadline_;
   }
 };
 
 template <typename T>
 struct next_request {
   completion_set& set;
+  time_point deadline;
 
   struct awaiter {
     chain_link& self;
     completion_set& set;
+    time_point deadline;
     bool waited = false;
     state_base* next = nullptr;
 
     bool await_ready() {
       next = set.try_next();
-      return next != nullptr || set.remaining() == 0;
+      if (next != nullptr || set.remaining() == 0) return true;
+      if (deadline == never || deadline > std::chrono::steady_clock::now()) return false;
+      if (!set.notification_is_coming()) set.throw_timeout();
+      deadline = never;
+      return false;
     }
     void await_suspend(std::coroutine_handle<>) {
-      self.chain->wait_for(self, set);
+      self.chain->wait_for(self, set, deadline);
       waited = true;
     }
     std::optional<future<T>> await_resume() {
       if (waited) {
         self.chain->end_wait();
         next = set.try_next();
+        if (next == nullptr) set.throw_timeout();
       }
       if (next == nullptr) return std::nullopt;
       using ref = detail::ref<state<T>>;
       return access::make(ref{static_cast<state<T>*>(next), typename ref::adopt{}});
     }
   };
-  awaiter await_in(chain_link& self) const { return {self, set}; }
+  awaiter await_in(chain_link& self) const { return {self, set, deadline}; }
 };
 
 /// For coroutines of other libraries.
@@ -278,11 +287,12 @@ class inline_awaiter : listener {
 /// Throws what submit() to a thread pool there would; other executors refuse the task as a whole.
 inline detail::schedule_request schedule(local_executor& where) noexcept { return {where}; }
 
-/// co_await next_completed(range): as range.next() of as_completed(), without blocking. Throws
-/// std::invalid_argument if the range has a timeout.
+/// co_await next_completed(range): as range.next() of as_completed(), without blocking. With a timeout,
+/// which began when the range was made, it throws timeout_error once that is over, and what a timer
+/// throws that cannot be set; each wait that suspends then costs a timer.
 template <typename T>
 detail::next_request<T> next_completed(as_completed_range<T>& range) {
-  return {detail::next_access::set_of(range)};
+  return {detail::next_access::set_of(range), detail::next_access::deadline_of(range)};
 }
 
 /// co_await future, in a coroutine of another library: it goes on at once, on the thread that

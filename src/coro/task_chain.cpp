@@ -3,6 +3,8 @@
 #include <cadre/errors.hpp>
 #include <cadre/local_executor.hpp>
 
+#include "coro/wait_limit.hpp"
+#include "executor/timers.hpp"
 #include "future/waiter.hpp"
 
 namespace cadre::detail {
@@ -46,9 +48,17 @@ class task_chain::rest final : public state_base, public listener {
   /// Once listening: true if the wait is over, and the caller has the chain back.
   bool begin_stop_wait() noexcept {
     if (!chain_.open_wait(word()) && interrupt()) arrive();
+    if (limit_ != nullptr && limit_->open()) arrive();
     return last_part();
   }
-  void end_wait() noexcept { chain_.close_wait(word()); }
+  void end_wait() noexcept {
+    chain_.close_wait(word());
+    if (limit_ == nullptr) return;
+    if (std::exchange(limit_, nullptr)->close()) timers::instance().note_dead();
+  }
+
+  /// The next wait, which is for a set, ends at `deadline`.
+  void limit(completion_set& set, time_point deadline);
 
   /// A stop request ends the wait; false if it is over. Then arrive(), when nothing is in use.
   bool interrupt() noexcept {
@@ -82,6 +92,8 @@ class task_chain::rest final : public state_base, public listener {
   }
 
  private:
+  class expiry;
+
   ~rest() override = default;
 
   std::uintptr_t word() const noexcept {
@@ -106,8 +118,33 @@ class task_chain::rest final : public state_base, public listener {
   call_registry::entry entry_;
 
  private:
+  std::shared_ptr<wait_limit> limit_;       // of this wait; null: none
   std::optional<std::stop_source> source_;  // made when somebody asks for its token
 };
+
+/// The timer of a limit.
+class task_chain::rest::expiry final : public timer {
+ public:
+  expiry(rest& waiter, std::shared_ptr<wait_limit> limit) noexcept
+      : timer{nullptr}, waiter_{waiter}, limit_{std::move(limit)} {}
+
+  void fire() noexcept override {
+    // Who ended the wait has the waiter until this.
+    if (limit_->expire()) waiter_.arrive();
+  }
+  void fail(const std::exception_ptr&) noexcept override {}
+  bool is_dead() noexcept override { return limit_->closed(); }
+
+ private:
+  rest& waiter_;  // may be gone once the wait is over
+  const std::shared_ptr<wait_limit> limit_;
+};
+
+void task_chain::rest::limit(completion_set& set, time_point deadline) {
+  auto limit = std::make_shared<wait_limit>(set);
+  timers::instance().add(std::make_unique<expiry>(*this, limit), deadline);
+  limit_ = std::move(limit);
+}
 
 task_chain::~task_chain() {
   if (rest* r = get_rest(); r != nullptr) r->release();
@@ -197,8 +234,9 @@ void task_chain::wait_for(chain_link& link, state_base& awaited) {
   next_ = link.handle;
 }
 
-void task_chain::wait_for(chain_link& link, completion_set& awaited) {
+void task_chain::wait_for(chain_link& link, completion_set& awaited, time_point deadline) {
   rest& r = make_rest();
+  if (deadline != never) r.limit(awaited, deadline);
   r.state_ = nullptr;
   r.set_ = &awaited;
   r.prepare(wait::set);

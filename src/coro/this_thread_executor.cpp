@@ -3,7 +3,6 @@
 #include <cadre/errors.hpp>
 
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -88,12 +87,6 @@ void throw_empty_task(const char* who) {
   throw invalid_state_error{std::string{who} +
                             ": the task is empty (default-constructed, moved from, awaited or "
                             "spawned before); call its coroutine again for another one"};
-}
-
-void throw_timed_next() {
-  throw std::invalid_argument{
-      "next_completed: the as_completed() has a timeout, which a suspended task does not see; make "
-      "it without one, and stop the task when its time is over"};
 }
 
 }  // namespace cadre::detail

@@ -167,7 +167,18 @@ class completion_set::impl {
                                           std::memory_order_relaxed);
   }
 
+  bool notification_is_coming() const noexcept {
+    return std::any_of(nodes_.begin(), nodes_.end(),
+                       [](const node& n) { return n.state != nullptr && n.state->done(); });
+  }
+
   std::size_t remaining() const noexcept { return remaining_; }
+
+  [[noreturn]] void throw_timeout() const {
+    throw timeout_error{"as_completed: " + std::to_string(remaining_) + " (of " +
+                        std::to_string(remaining_ + reported_) +
+                        ") futures unfinished when the time was over; their calls go on"};
+  }
 
   /// The owner goes.
   void leave() noexcept {
@@ -238,21 +249,9 @@ class completion_set::impl {
     return oldest_ != nullptr;
   }
 
-  /// True if a state is done already: whoever finished it is about to say so.
-  bool notification_is_coming() const noexcept {
-    return std::any_of(nodes_.begin(), nodes_.end(),
-                       [](const node& n) { return n.state != nullptr && n.state->done(); });
-  }
-
   node& new_node() {
     if (unused_ == nullptr) return nodes_.emplace_back(this);
     return *std::exchange(unused_, unused_->ready_next);
-  }
-
-  [[noreturn]] void throw_timeout() const {
-    throw timeout_error{"as_completed: " + std::to_string(remaining_) + " (of " +
-                        std::to_string(remaining_ + reported_) +
-                        ") futures unfinished when the time was over; their calls go on"};
   }
 
   void release() noexcept {
@@ -288,6 +287,10 @@ state_base* completion_set::try_next() noexcept { return impl_->try_next(); }
 bool completion_set::begin_wait(listener& waiter) noexcept { return impl_->begin_wait(waiter); }
 bool completion_set::end_wait() noexcept { return impl_->end_wait(); }
 std::size_t completion_set::remaining() const noexcept { return impl_->remaining(); }
+bool completion_set::notification_is_coming() const noexcept {
+  return impl_->notification_is_coming();
+}
+void completion_set::throw_timeout() const { impl_->throw_timeout(); }
 
 struct gathering::node : listener {
   node() noexcept : listener{&notified, true} {}

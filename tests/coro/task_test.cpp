@@ -233,15 +233,6 @@ TEST_F(task_test, next_completed_suspends_until_there_is_one) {
   EXPECT_EQ(f.get(), 12);
 }
 
-TEST_F(task_test, next_completed_refuses_a_timeout) {
-  const auto ask = []() -> task<> {
-    auto results = as_completed(std::vector<future<int>>{}, std::chrono::seconds{1});
-    co_await next_completed(results);
-  };
-
-  EXPECT_THROW(sync_wait(ask()), std::invalid_argument);
-}
-
 TEST_F(task_test, spawn_keeps_a_lambda_with_captures) {
   thread_pool_executor pool{1};
   promise<int> later;

@@ -7,10 +7,12 @@
 #include <cadre/promise.hpp>
 
 #include <exception>
+#include <memory>
 #include <stop_token>
 #include <utility>
 #include <vector>
 
+#include "coro/wait_limit.hpp"
 #include "holds.hpp"
 
 namespace cadre_model {
@@ -139,6 +141,77 @@ TEST(task_model, next_completed_goes_on_once_when_a_future_is_set_while_it_begin
         },
         [&] { p[0].set_value(42); }, [&] { p[1].set_value(42); });
     check(f.done() && f.get() == 42, "it has the value");
+  }));
+}
+
+/// Counts how often a wait is ended.
+struct counting_waiter : cadre::detail::listener {
+  counting_waiter() noexcept
+      : listener{[](listener& self, cadre::detail::state_base&) noexcept {
+          ++static_cast<counting_waiter&>(self).ended;
+        }} {}
+  cadre::sync::atomic<int> ended{0};
+};
+
+// Red when open() does not look whether the time is over, or expire() does not note that it is.
+TEST(task_model, a_wait_with_a_limit_ends_when_the_time_is_over_while_it_begins) {
+  EXPECT_TRUE(holds([] {
+    promise<int> never;
+    counting_waiter waiter;
+    cadre::detail::completion_set set;
+    set.add(cadre::detail::access::state_of(never.get_future()));
+    cadre::detail::wait_limit limit{set};
+    in_parallel(
+        [&] {
+          if (!set.begin_wait(waiter) || limit.open()) ++waiter.ended;
+        },
+        [&] {
+          if (limit.expire()) ++waiter.ended;
+        });
+    check(waiter.ended.load() == 1, "it went on once");
+  }));
+}
+
+// Red when open() or expire() does not look whether a completion has ended the wait.
+TEST(task_model, a_wait_with_a_limit_ends_once_when_a_future_is_set_as_the_time_is_over) {
+  EXPECT_TRUE(holds([] {
+    promise<int> p;
+    counting_waiter waiter;
+    cadre::detail::completion_set set;
+    set.add(cadre::detail::access::state_of(p.get_future()));
+    cadre::detail::wait_limit limit{set};
+    in_parallel(
+        [&] {
+          if (!set.begin_wait(waiter) || limit.open()) ++waiter.ended;
+        },
+        [&] {
+          if (limit.expire()) ++waiter.ended;
+        },
+        [&] { p.set_value(42); });
+    check(waiter.ended.load() == 1, "it went on once");
+  }));
+}
+
+// Red when expire() uses the set after close().
+TEST(task_model, a_limit_lets_go_of_its_set_when_the_wait_is_closed) {
+  EXPECT_TRUE(holds([] {
+    promise<int> p;
+    counting_waiter waiter;
+    auto set = std::make_unique<cadre::detail::completion_set>();
+    set->add(cadre::detail::access::state_of(p.get_future()));
+    cadre::detail::wait_limit limit{*set};
+    in_parallel(
+        [&] {
+          check(set->begin_wait(waiter), "nothing is done");
+          if (limit.open()) ++waiter.ended;
+          p.set_value(42);
+          limit.close();
+          set.reset();
+        },
+        [&] {
+          if (limit.expire()) ++waiter.ended;
+        });
+    check(waiter.ended.load() == 1, "it went on once");
   }));
 }
 

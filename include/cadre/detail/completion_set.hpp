@@ -31,6 +31,7 @@ class CADRE_API completion_set {
   state_base* next(time_point deadline);
 
   std::size_t remaining() const noexcept;
+  [[noreturn]] void throw_timeout() const;
 
   // For who does not block:
 
@@ -38,8 +39,10 @@ class CADRE_API completion_set {
   state_base* try_next() noexcept;
   /// Has `waiter` notified once when there is a next one. False, and nothing happened, if there is.
   bool begin_wait(listener& waiter) noexcept;
-  /// Takes `waiter` back. False if it was notified, or is about to be.
+  /// Takes `waiter` back. False if it was notified, or is about to be. Any thread.
   bool end_wait() noexcept;
+  /// True if one of them is done already: whoever finished it is about to say so.
+  bool notification_is_coming() const noexcept;
 
  private:
   class impl;

@@ -87,10 +87,11 @@ class CADRE_API task_chain {
   void leave(chain_link& link) noexcept {
     if (link.parent != nullptr) run_next(*link.parent);
   }
-  /// `link` is to go on when `awaited` is done; when the set has one more; at `target`. They throw
-  /// std::bad_alloc, and the last one what a submit() there would.
+  /// `link` is to go on when `awaited` is done; when the set has one more, or at the deadline; at
+  /// `target`. They throw std::bad_alloc; the second one what a timer does, if there is a deadline;
+  /// and the last one what a submit() there would.
   void wait_for(chain_link& link, state_base& awaited);
-  void wait_for(chain_link& link, completion_set& awaited);
+  void wait_for(chain_link& link, completion_set& awaited, time_point deadline);
   void move_to(chain_link& link, task_host& target);
   /// After a wait: throws cancelled_error if a stop request ended it.
   void end_wait();
