@@ -170,7 +170,9 @@ class CADRE_API this_thread_executor final : public local_executor {
 }  // namespace detail
 
 /// Runs `work` on this thread, which sleeps while the task is suspended, and returns what it
-/// returns, or throws what it throws. `stop` stops it. On a worker of a pool, it blocks that.
+/// returns, or throws what it throws. `stop` stops it. On a worker of a pool, it blocks that. Within a
+/// call it is part of that: the call's token is the task's this_worker::stop_token(), and stops the
+/// task if it is given as `stop`: sync_wait(work, this_worker::stop_token()).
 template <typename T>
 T sync_wait(task<T> work, const std::stop_token& stop = {}) {
   detail::this_thread_executor here;

@@ -53,8 +53,9 @@ CADRE_API std::string name();
 CADRE_API local_executor* executor() noexcept;
 
 /// The token of the call that runs here: the one that it is given if it takes one, else the one it
-/// was submitted with. Without either, and outside of calls, a token that is never stopped. In a
-/// worker process: that of a call that takes one.
+/// was submitted with. Without either, outside of calls, and in done callbacks and functions given to
+/// then(), which run on a thread by chance, a token that is never stopped. In a worker process: that of
+/// a call that takes one. A task asks this_task::stop_token() instead.
 CADRE_API std::stop_token stop_token() noexcept;
 
 /// Makes the worker's one context object, in place of the one before. It is destroyed on the worker,

@@ -4,6 +4,7 @@
 #include <cadre/this_worker.hpp>
 
 #include "executor/worker_identity.hpp"
+#include "future/waiter.hpp"
 
 namespace cadre {
 namespace {
@@ -16,7 +17,6 @@ struct context_object {
 
 constinit thread_local detail::worker_identity here{};
 constinit thread_local context_object own_context{};
-constinit thread_local const std::stop_token* current_token = nullptr;
 
 }  // namespace
 
@@ -46,10 +46,6 @@ void set_worker_context(const std::type_info& type, void* object,
   own_context = {&type, object, destroy};
 }
 
-token_scope::token_scope(const std::stop_token* token) noexcept
-    : before_{std::exchange(current_token, token)} {}
-token_scope::~token_scope() { current_token = before_; }
-
 }  // namespace detail
 
 namespace this_worker {
@@ -67,7 +63,8 @@ local_executor* executor() noexcept {
 }
 
 std::stop_token stop_token() noexcept {
-  return current_token != nullptr ? *current_token : std::stop_token{};
+  const std::stop_token* token = detail::this_thread_token();
+  return token != nullptr ? *token : std::stop_token{};
 }
 
 }  // namespace this_worker

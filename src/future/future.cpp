@@ -61,7 +61,9 @@ std::exception_ptr make_broken_promise() {
 }
 
 void add_callback(state_base& state, listener& node) noexcept {
-  if (!state.add_listener(node)) node.notify(node, state);
+  if (state.add_listener(node)) return;
+  const token_scope no_token{nullptr};  // as if it ran where the future becomes done
+  node.notify(node, state);
 }
 
 void report_callback_exception(const state_base& state) noexcept {

@@ -149,9 +149,9 @@ void state_base::notify_all(listener* newest) noexcept {
       node->notify(*node, *this);
     }
   }
-  if (callbacks != nullptr) {
-    if (waiting_worker* worker = this_thread_worker()) worker->begin_callbacks();
-  }
+  if (callbacks == nullptr) return;
+  if (waiting_worker* worker = this_thread_worker()) worker->begin_callbacks();
+  const token_scope no_token{nullptr};  // they are no part of the call that set a promise here
   while (callbacks != nullptr) {
     listener* node = std::exchange(callbacks, callbacks->next);
     node->notify(*node, *this);

@@ -8,6 +8,7 @@ namespace {
 
 constinit thread_local waiting_worker* worker_here = nullptr;
 constinit thread_local bool spin_here = false;
+constinit thread_local const std::stop_token* token_here = nullptr;
 constinit sync::atomic<unsigned> generation{0};
 
 // Registered before main, hence before any fork that could matter.
@@ -24,6 +25,12 @@ waiting_worker* this_thread_worker() noexcept { return worker_here; }
 waiting_worker* set_this_thread_worker(waiting_worker* worker) noexcept {
   return std::exchange(worker_here, worker);
 }
+
+const std::stop_token* this_thread_token() noexcept { return token_here; }
+
+token_scope::token_scope(const std::stop_token* token) noexcept
+    : before_{std::exchange(token_here, token)} {}
+token_scope::~token_scope() { token_here = before_; }
 
 void claim_all(waiting_worker& worker, state_base& awaited) {
   if (awaited.done()) return;

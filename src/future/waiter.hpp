@@ -45,6 +45,9 @@ waiting_worker* this_thread_worker() noexcept;
 /// Installs `worker` and returns the one before.
 waiting_worker* set_this_thread_worker(waiting_worker* worker) noexcept;
 
+/// That of the innermost token_scope here; null without one.
+const std::stop_token* this_thread_token() noexcept;
+
 /// Claims what can be claimed of `awaited` and of all that it waits for in turn.
 void claim_all(waiting_worker& worker, state_base& awaited);
 

@@ -3,6 +3,7 @@
 #include <cadre/errors.hpp>
 #include <cadre/inline_executor.hpp>
 #include <cadre/process_pool_executor.hpp>
+#include <cadre/promise.hpp>
 #include <cadre/this_worker.hpp>
 #include <cadre/thread_pool_executor.hpp>
 
@@ -162,6 +163,25 @@ TEST(this_worker, stop_token_of_a_call_that_the_submitter_runs_is_not_its_own) {
 
   EXPECT_TRUE(f.get());
   busy.open();
+}
+
+TEST(this_worker, stop_token_of_what_follows_a_future_is_not_that_of_the_call_that_sets_it) {
+  thread_pool_executor pool{1};
+  promise<int> p;
+  const future<int> set = p.get_future();
+  bool callback_had_none = false;
+  set.add_done_callback([&](const future<int>&) { callback_had_none = no_token_is_here(); });
+  const auto then_had_none = set.then([](int) { return no_token_is_here(); });
+
+  const auto f = pool.submit([&](std::stop_token stop) {
+    p.set_value(42);
+    const auto at_once_had_none = set.then([](int) { return no_token_is_here(); });
+    return at_once_had_none.get() && this_worker::stop_token() == stop;
+  });
+
+  EXPECT_TRUE(f.get());
+  EXPECT_TRUE(then_had_none.get());
+  EXPECT_TRUE(callback_had_none);
 }
 
 TEST(this_worker, context_in_a_thread_pool_is_what_the_initializer_made) {

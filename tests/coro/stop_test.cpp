@@ -5,6 +5,7 @@
 #include <cadre/coro.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/promise.hpp>
+#include <cadre/this_worker.hpp>
 #include <cadre/thread_pool_executor.hpp>
 
 #include <stop_token>
@@ -248,6 +249,30 @@ TEST_F(task_stop, ends_a_sync_wait) {
   source.request_stop();
 
   waiter.join();
+}
+
+TEST_F(task_stop, of_the_call_around_a_sync_wait_is_seen_and_can_be_passed_on) {
+  thread_pool_executor pool{1};
+  const gate in_task;
+  promise<int> never;
+  const auto waits = [&](const std::stop_token& outer) -> task<bool> {
+    const bool seen = this_worker::stop_token() == outer;
+    arrive(in_task.handle(), 0);
+    try {
+      co_await never.get_future();
+    } catch (const cancelled_error&) {
+      co_return seen;
+    }
+    co_return false;
+  };
+  const auto f = pool.submit([&](const std::stop_token& outer) {
+    return sync_wait(waits(outer), this_worker::stop_token());
+  });
+  in_task.await_arrivals(1);
+
+  f.request_stop();
+
+  EXPECT_TRUE(f.get());
 }
 
 TEST_F(task_stop, racing_with_the_result_gives_one_or_the_other) {

@@ -157,18 +157,6 @@ class call : public state<T> {
   };
 };
 
-/// Makes `token` the this_worker::stop_token() of this thread for a scope.
-class CADRE_API token_scope {
- public:
-  explicit token_scope(const std::stop_token* token) noexcept;
-  ~token_scope();
-  token_scope(const token_scope&) = delete;
-  token_scope& operator=(const token_scope&) = delete;
-
- private:
-  const std::stop_token* before_;
-};
-
 /// A call with a name, a stop_token, or both.
 template <typename T, typename Function, bool TakesToken>
 class tracked_call : public state<T> {

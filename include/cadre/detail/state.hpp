@@ -35,6 +35,7 @@
 #include <cstdint>
 #include <exception>
 #include <new>
+#include <stop_token>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -82,6 +83,18 @@ struct alignas(16) listener {
   listener* next = nullptr;  // the state's, while the node is added
   notify_function notify;
   bool runs_user_code;  // such nodes are notified after the others
+};
+
+/// Makes `token`, or none, the this_worker::stop_token() of this thread for a scope.
+class CADRE_API token_scope {
+ public:
+  explicit token_scope(const std::stop_token* token) noexcept;
+  ~token_scope();
+  token_scope(const token_scope&) = delete;
+  token_scope& operator=(const token_scope&) = delete;
+
+ private:
+  const std::stop_token* before_;
 };
 
 /// The executor that a call was submitted to, as its state sees it. Its functions are called under
