@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "base/prefetch.hpp"
@@ -13,7 +14,8 @@ namespace cadre::detail {
 bool priority_queue::push(state_base& call, int priority) {
   const std::lock_guard lock{mutex_};
   if (closed_) return false;
-  heap_.push_back({priority, pushed_++, &call});
+  heap_.push_back({priority, pushed_, &call});
+  ++pushed_;  // not before there was memory
   std::push_heap(heap_.begin(), heap_.end());
   // seq_cst: step P1; pairs with W2.
   size_.store(heap_.size(), std::memory_order_seq_cst);
@@ -118,7 +120,7 @@ bool dispatcher::wake_one() noexcept {
   return true;
 }
 
-void dispatcher::enlist(sleeper& bed) {
+void dispatcher::enlist(sleeper& bed) noexcept {
   const std::lock_guard lock{parked_mutex_};
   parked_.push_back(&bed);
   bed.listed = true;
@@ -182,25 +184,56 @@ bool dispatcher::refill_backlog() noexcept {
 }
 
 std::size_t dispatcher::append(state_base* newest) noexcept {
+  const std::size_t before = backlog_.size() + chained_count_;
+  if (chained_ != nullptr || !add_to_backlog(newest)) chain_up(newest);
+  const std::size_t after = backlog_.size() + chained_count_;
+  accepted_ += after - before;
+  // seq_cst: step P1 again, for calls that have left the inbox; pairs with W2.
+  backlog_size_.store(after, std::memory_order_seq_cst);
+  return after - before;
+}
+
+/// False, and nothing happened, if there is no memory.
+bool dispatcher::add_to_backlog(state_base* newest) noexcept {
   const std::size_t before = backlog_.size();
-  for (state_base* call = newest; call != nullptr; call = call->queue_next) {
-    prefetch_older(*call);
-    backlog_.push_back(call);
+  try {
+    for (state_base* call = newest; call != nullptr; call = call->queue_next) {
+      prefetch_older(*call);
+      backlog_.push_back(call);
+    }
+  } catch (const std::bad_alloc&) {
+    backlog_.resize(before);
+    return false;
   }
-  const std::size_t count = backlog_.size() - before;
-  accepted_ += count;
   // Those that were there are older.
   std::rotate(backlog_.begin(), backlog_.begin() + static_cast<std::ptrdiff_t>(before),
               backlog_.end());
-  // seq_cst: step P1 again, for calls that have left the inbox; pairs with W2.
-  backlog_size_.store(backlog_.size(), std::memory_order_seq_cst);
-  return count;
+  return true;
 }
 
-dispatcher::batch dispatcher::take_batch(call_deque& own, bool all_to_own) {
+void dispatcher::chain_up(state_base* newest) noexcept {
+  state_base* oldest = nullptr;
+  for (state_base* call = newest; call != nullptr; ++chained_count_) {
+    state_base* const older = std::exchange(call->queue_next, oldest);
+    oldest = std::exchange(call, older);
+  }
+  (chained_ == nullptr ? chained_ : last_chained_->queue_next) = oldest;
+  last_chained_ = newest;
+}
+
+state_base* dispatcher::unchain_oldest() noexcept {
+  if (chained_ == nullptr) return nullptr;
+  --chained_count_;
+  // seq_cst: as in append(); pairs with W2.
+  backlog_size_.store(chained_count_, std::memory_order_seq_cst);
+  return std::exchange(chained_, chained_->queue_next);
+}
+
+dispatcher::batch dispatcher::take_batch(call_deque& own, bool all_to_own) noexcept {
   // Larger batches visit the lock less often; smaller ones leave more to the other workers.
   constexpr std::size_t largest = 64;
   batch result;
+  if (all_to_own && own.make_room(1) == 0) return result;
   state_base* newest = nullptr;
   if (!has(backlog_size_)) {
     newest = take_inbox();
@@ -215,17 +248,24 @@ dispatcher::batch dispatcher::take_batch(call_deque& own, bool all_to_own) {
   const std::lock_guard lock{backlog_mutex_};
   if (newest != nullptr) result.inbox_calls = append(newest);
   const std::size_t size = backlog_.size();
-  if (size == 0) return result;
-  const std::size_t count = std::clamp<std::size_t>(size / 4, 1, largest);
+  if (size == 0) {
+    state_base* const oldest = unchain_oldest();
+    if (oldest != nullptr && all_to_own) own.push(oldest);
+    if (!all_to_own) result.first = oldest;
+    return result;
+  }
+  const std::size_t skip = all_to_own ? 0 : 1;
+  const std::size_t wanted = std::clamp<std::size_t>(size / 4, 1, largest);
+  const std::size_t count = skip + own.make_room(wanted - skip);
   if (!all_to_own) result.first = backlog_.back();
-  for (std::size_t i = all_to_own ? 0 : 1; i < count; ++i) {
+  for (std::size_t i = skip; i < count; ++i) {
     state_base* call = backlog_[size - 1 - i];
     if (i < 8) prefetch_for_write(call);
     i + 1 < count ? own.push_quietly(call) : own.push(call);
   }
   backlog_.resize(size - count);
   // seq_cst: as in append(); pairs with W2.
-  backlog_size_.store(size - count, std::memory_order_seq_cst);
+  backlog_size_.store(size - count + chained_count_, std::memory_order_seq_cst);
   return result;
 }
 
@@ -255,6 +295,8 @@ state_base* dispatcher::take_all() noexcept {
   {
     const std::lock_guard lock{backlog_mutex_};
     refill_backlog();
+    all = std::exchange(chained_, nullptr);  // the newest
+    chained_count_ = 0;
     for (state_base* call : backlog_) call->queue_next = std::exchange(all, call);
     backlog_.clear();
     backlog_size_.store(0,

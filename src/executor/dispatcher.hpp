@@ -18,6 +18,9 @@
 //
 // Closing replaces the inbox's head by a mark, after which no push succeeds: every call was either
 // accepted before, and will be seen by a worker before that ends, or refused.
+//
+// Memory: to push with a priority may throw std::bad_alloc, and then nothing was pushed. Nothing else
+// here needs any to go on: a worker moves fewer calls at once.
 #pragma once
 
 #include <cadre/detail/state.hpp>
@@ -76,8 +79,10 @@ class dispatcher {
   /// What is left to the caller of submit() and friends.
   enum class outcome { accepted, accepted_start_worker, closed };
 
-  dispatcher(unsigned max_workers, unsigned max_replacements) noexcept
-      : max_workers_{max_workers}, max_replacements_{max_replacements} {}
+  dispatcher(unsigned max_workers, unsigned max_replacements)
+      : max_workers_{max_workers}, max_replacements_{max_replacements} {
+    parked_.reserve(max_workers + max_replacements);  // so that to sleep needs no memory
+  }
 
   // --- submitters ---
 
@@ -105,7 +110,7 @@ class dispatcher {
   };
   /// The oldest calls of the backlog, or else of the inbox. With `all_to_own`, none of them is
   /// returned: the first goes to `own` as well, behind what is there.
-  batch take_batch(call_deque& own, bool all_to_own);
+  batch take_batch(call_deque& own, bool all_to_own) noexcept;
 
   /// True if inbox, backlog or a sorted queue hold something. Step W2. The inbox comes last: to
   /// look at it takes its line away from the submitters.
@@ -182,8 +187,11 @@ class dispatcher {
   outcome after_push(bool was_empty) noexcept;
   state_base* take_inbox() noexcept;
   std::size_t append(state_base* newest) noexcept;
+  bool add_to_backlog(state_base* newest) noexcept;
+  void chain_up(state_base* newest) noexcept;
+  state_base* unchain_oldest() noexcept;
   bool wake_one() noexcept;
-  void enlist(sleeper& bed);
+  void enlist(sleeper& bed) noexcept;
   bool refill_backlog() noexcept;
 
   // One line for what submitters touch: the census is read for free with the inbox.
@@ -196,6 +204,11 @@ class dispatcher {
   // Guarded by backlog_mutex_, the oldest last. Addresses: to hand out calls must not wait for the
   // cache lines of those before.
   std::vector<state_base*> backlog_;
+  // Guarded by backlog_mutex_: calls behind those of the backlog, for which it had no memory, linked
+  // by queue_next, the oldest first. While there are some, those that come go behind them.
+  state_base* chained_ = nullptr;
+  state_base* last_chained_ = nullptr;
+  std::size_t chained_count_ = 0;
   std::uint64_t accepted_ = 0;  // guarded by backlog_mutex_
 
   // What idle workers look at, on one line.
@@ -204,7 +217,7 @@ class dispatcher {
   sync::atomic<std::size_t> patient_size_{0};
 
   alignas(64) sync::mutex parked_mutex_;
-  std::vector<sleeper*> parked_;  // guarded by parked_mutex_; the last one slept least
+  std::vector<sleeper*> parked_;  // guarded by parked_mutex_; reserved; the last one slept least
 
   priority_queue urgent_{urgent_size_};
   priority_queue patient_{patient_size_};

@@ -88,8 +88,7 @@ void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority)
   detail::worker* own = own_worker_here();
   if (own != nullptr && priority == 0) {
     if (room_) room_->enter_anyway();
-    detail::note_submission(call);
-    own->repost(call);
+    repost(*own, call);
     return;
   }
   if (room_ != nullptr) {
@@ -98,11 +97,18 @@ void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority)
     } else if (!make_room(call)) {
       return;
     }
+    return keep_room([&] { accept(call, priority); });
   }
   accept(call, priority);
 }
 
-/// Queues a call for which there is room, from a thread that is no worker or with a priority.
+/// On a worker.
+void thread_pool_executor::impl::repost(detail::worker& own, detail::state_base& call) {
+  detail::note_submission(call);
+  keep_room([&] { own.repost(call); });
+}
+
+/// From a thread that is no worker, or with a priority. On an exception, the room is the caller's.
 void thread_pool_executor::impl::accept(detail::state_base& call, int priority) {
   detail::note_submission(call);
   const bool started = queue.now().live() == 0 && start_first_worker();
@@ -110,7 +116,7 @@ void thread_pool_executor::impl::accept(detail::state_base& call, int priority) 
   // The first worker has just been started for this very call; unless it has given up already.
   const bool awaited =
       started && outcome != detail::dispatcher::outcome::closed && queue.now().live() != 0;
-  if (!awaited) after_push(outcome, 1);
+  if (!awaited) after_push(outcome);
 }
 
 void thread_pool_executor::impl::enqueue_all(detail::state_base*& first, std::size_t count) {
@@ -131,11 +137,10 @@ void thread_pool_executor::impl::enqueue_all(detail::state_base*& first, std::si
     detail::note_submission(*call);
   }
   if (queue.now().live() == 0) start_first_worker();
-  after_push(queue.push_all(*first, count), 0);
+  after_push(queue.push_all(*first, count));
 }
 
-void thread_pool_executor::impl::after_push(detail::dispatcher::outcome outcome,
-                                            std::size_t refused) {
+void thread_pool_executor::impl::after_push(detail::dispatcher::outcome outcome) {
   switch (outcome) {
     case detail::dispatcher::outcome::accepted:
       return;
@@ -143,7 +148,6 @@ void thread_pool_executor::impl::after_push(detail::dispatcher::outcome outcome,
       try_start_worker();
       return;
     case detail::dispatcher::outcome::closed:
-      if (room_ && refused != 0) room_->leave();
       refuse();
   }
 }

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The inside of a thread_pool_executor. Shared by the executor and its threads, so that a pool may
 // be destroyed by one of its own calls.
+//
+// Memory: submit() may throw std::bad_alloc, and then nothing was queued. What is queued reaches a
+// worker without more; a worker thread that cannot be started is done without, but for the first. A
+// pool that breaks, or a shutdown that fails timers or stops what runs, needs some to say why: without,
+// break_pool() and destructors end the program by std::terminate, since calls would wait for ever.
 #pragma once
 
 #include <cadre/errors.hpp>
@@ -66,9 +71,20 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   bool make_room(detail::state_base& call);
   void run_here(detail::state_base& call) noexcept;
   void accept(detail::state_base& call, int priority);
+  /// Queues a call for which there is room, by `put`. On an exception, gives back the room.
+  template <typename Put>
+  void keep_room(const Put& put) {
+    try {
+      put();
+    } catch (...) {
+      if (room_) room_->leave();
+      throw;
+    }
+  }
+  void repost(detail::worker& own, detail::state_base& call);
   void close_unless_held();
   void close() noexcept;
-  void after_push(detail::dispatcher::outcome outcome, std::size_t refused);
+  void after_push(detail::dispatcher::outcome outcome);
   bool start_first_worker();
   void try_start_without_join() noexcept;
   bool occupy_place();

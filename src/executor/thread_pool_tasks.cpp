@@ -77,13 +77,12 @@ void thread_pool_executor::impl::resume(detail::state_base& rest, int priority) 
   if (room_) room_->enter_anyway();
   detail::worker* own = priority == 0 ? own_worker_here() : nullptr;
   if (own != nullptr) {
-    detail::note_submission(rest);
-    own->repost(rest);
+    repost(*own, rest);
     return;
   }
   // The task may end, and then the pool, before accept() is back.
   const auto keep = shared_from_this();
-  accept(rest, priority);
+  keep_room([&] { accept(rest, priority); });
 }
 
 void thread_pool_executor::impl::enter(detail::call_registry::entry& e) noexcept {
@@ -122,7 +121,7 @@ void thread_pool_executor::impl::requeue(detail::state_base& rest) noexcept {
   // relaxed: statistics order nothing. The queue counts it twice.
   ended_elsewhere_[true].fetch_add(1, std::memory_order_relaxed);
   try {
-    accept(rest, 0);
+    keep_room([&] { accept(rest, 0); });
   } catch (...) {
     rest.fail(std::current_exception());
     rest.release();

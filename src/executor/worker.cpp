@@ -67,7 +67,13 @@ void worker::run() {
 
 void worker::submit(state_base& call) {
   count_one(submitted_);
-  deque_.push(&call);
+  try {
+    deque_.push(&call);
+  } catch (...) {
+    // relaxed, both: as count_one().
+    submitted_.store(submitted_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    throw;
+  }
   const census c = pool_.queue.now();
   if (c.idle() <= c.parked() && pool_.queue.stimulate()) pool_.try_start_worker();
 }

@@ -59,7 +59,7 @@ class alignas(64) worker final : public waiting_worker, private call_registry {
   /// Runs calls until there is no more need for this worker. On its thread.
   void run();
 
-  /// On its own thread, from within a call.
+  /// On its own thread, from within a call. Throws std::bad_alloc.
   void submit(state_base& call);
 
   state_base* steal_from() noexcept { return deque_.take(); }

@@ -16,9 +16,11 @@
 
 #include <cadre/detail/atomic.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -35,7 +37,24 @@ class work_deque {
   work_deque(const work_deque&) = delete;
   work_deque& operator=(const work_deque&) = delete;
 
-  /// Owner only.
+  /// Owner only: how many of `count` items can be pushed without std::bad_alloc. Grows for that, to
+  /// twice the size at most.
+  std::size_t make_room(std::size_t count) noexcept {
+    // relaxed, acquire, relaxed: as in place(), pairs with the compare-exchange in take().
+    const std::int64_t bottom = bottom_.load(std::memory_order_relaxed);
+    const std::int64_t top = top_.load(std::memory_order_acquire);
+    const ring* current = ring_.load(std::memory_order_relaxed);  // relaxed: the owner's own
+    const auto room = [&] { return static_cast<std::size_t>(current->mask + 1 - (bottom - top)); };
+    if (room() < count) {
+      try {
+        current = grow(top, bottom);
+      } catch (const std::bad_alloc&) {  // then as many as there is room for
+      }
+    }
+    return std::min(room(), count);
+  }
+
+  /// Owner only. Throws std::bad_alloc if it must grow and cannot; then nothing was pushed.
   void push(T* item) {
     // seq_cst: releases the item to the acquire half of the load in take(), and is step P1 of the
     // dispatcher's sleep protocol; pairs with the worker that announces its sleep and looks again.
