@@ -16,7 +16,7 @@
 
 namespace cadre::detail {
 
-/// A call of the scope that is not known to be done. Its listener, which takes it out.
+/// A call of the scope that is not known to be done, or that failed. Its listener, which takes it out.
 struct task_scope::child : listener {
   child() noexcept : listener{&ended, true} {}
   static void ended(listener& self, state_base& done) noexcept;
@@ -24,15 +24,18 @@ struct task_scope::child : listener {
   impl* owner = nullptr;
   ref<state_base> call;
   error_of get_error = nullptr;
+  std::exception_ptr error = nullptr;  // of a failed one
   child* next = nullptr;
   child** link = nullptr;  // what points here
 };
 
-//   field                         who may read or write it
-//   children_, errors_, idle_     under lock_
-//   observed_                     who waits, and the destructor
+//   field                               who may read or write it
+//   open_, told_, failed_, idle_        under lock_
+//   observed_                           who waits, and the destructor
 //
-// Whoever takes out the last child does nothing with the scope after it has unlocked.
+// A child is in one of the three lists: from open_ a stop moves it to told_, a failure to failed_. So
+// neither needs memory. Whoever takes the last child out of open_ and told_ does nothing with the scope
+// after it has unlocked.
 class task_scope::impl {
  public:
   explicit impl(std::stop_token parent) {
@@ -49,8 +52,10 @@ class task_scope::impl {
     } catch (...) {
       std::terminate();  // here, where it says what was thrown
     }
-    if (observed_) return;
-    for (auto& e : errors_) report_unhandled("task_group", {}, std::move(e));
+    while (failed_ != nullptr) {
+      const place gone{std::exchange(failed_, failed_->next)};
+      if (!observed_) report_unhandled("task_group", {}, std::move(gone->error));
+    }
   }
 
   void adopt(place where, state_base& call, error_of get_error) {
@@ -60,10 +65,7 @@ class task_scope::impl {
     c.get_error = get_error;
     {
       const std::lock_guard lock{lock_};
-      c.next = children_;
-      if (c.next != nullptr) c.next->link = &c.next;
-      c.link = &children_;
-      children_ = &c;
+      put(c, open_);
       if (idle_ != nullptr) idle_->unpark();
     }
     if (!call.add_listener(c)) child::ended(c, call);
@@ -72,23 +74,39 @@ class task_scope::impl {
   }
 
   void ended(child& c, std::exception_ptr error) noexcept {
-    if (error != nullptr && !(source_.stop_requested() && is_effect_of_stop(error))) {
-      std::unique_lock lock{lock_};
-      errors_.push_back(std::move(error));
-      const bool first = errors_.size() == 1;
-      lock.unlock();
-      if (first) request_stop();
+    if (error == nullptr || (source_.stop_requested() && is_effect_of_stop(error))) {
+      const place gone{&c};  // after the lock, and without the scope
+      const std::lock_guard lock{lock_};
+      take_out(c);
+      tell_if_idle();
+      return;
     }
-    const place gone{&c};  // after the lock, and without the scope
+    // The others are stopped before this one is known to be done, which may be the scope's end.
+    request_stop();
+    c.error = std::move(error);
+    ref<state_base> done;  // given back after the lock
     const std::lock_guard lock{lock_};
-    *c.link = c.next;
-    if (c.next != nullptr) c.next->link = c.link;
-    if (idle_ != nullptr && children_ == nullptr) idle_->unpark();
+    take_out(c);
+    done = std::move(c.call);
+    put(c, *last_failed_);
+    last_failed_ = &c.next;
+    tell_if_idle();
   }
 
   void request_stop() noexcept {
     if (!source_.request_stop()) return;
-    for (const auto& call : open_calls()) stop(*call);
+    for (;;) {
+      ref<state_base> call;
+      {
+        const std::lock_guard lock{lock_};
+        child* const c = open_;
+        if (c == nullptr) return;
+        take_out(*c);
+        put(*c, told_);
+        call = c->call;
+      }
+      if (!call->done()) stop(*call);
+    }
   }
 
   void wait_until(time_point deadline) {
@@ -97,10 +115,8 @@ class task_scope::impl {
       request_stop();
       join(never);
     }
-    std::unique_lock lock{lock_};
+    std::vector<std::exception_ptr> errors = get_errors();
     observed_ = true;
-    auto errors = errors_;
-    lock.unlock();
     if (!errors.empty()) throw exception_group{"task_group", std::move(errors)};
     if (!in_time) {
       throw timeout_error{
@@ -136,11 +152,35 @@ class task_scope::impl {
     }
   }
 
+  // Under the lock, these three.
+  static void put(child& c, child*& list) noexcept {
+    c.next = list;
+    if (c.next != nullptr) c.next->link = &c.next;
+    c.link = &list;
+    list = &c;
+  }
+  static void take_out(child& c) noexcept {
+    *c.link = c.next;
+    if (c.next != nullptr) c.next->link = c.link;
+  }
+  void tell_if_idle() noexcept {
+    if (idle_ != nullptr && open_ == nullptr && told_ == nullptr) idle_->unpark();
+  }
+
+  std::vector<std::exception_ptr> get_errors() {
+    std::vector<std::exception_ptr> errors;
+    const std::lock_guard lock{lock_};
+    for (const child* c = failed_; c != nullptr; c = c->next) errors.push_back(c->error);
+    return errors;
+  }
+
   calls open_calls() {
     calls open;
     const std::lock_guard lock{lock_};
-    for (child* c = children_; c != nullptr; c = c->next) {
-      if (!c->call->done()) open.push_back(c->call);
+    for (const child* list : {open_, told_}) {
+      for (const child* c = list; c != nullptr; c = c->next) {
+        if (!c->call->done()) open.push_back(c->call);
+      }
     }
     return open;
   }
@@ -165,7 +205,7 @@ class task_scope::impl {
         continue;
       }
       std::unique_lock lock{lock_};
-      if (children_ == nullptr) return true;
+      if (open_ == nullptr && told_ == nullptr) return true;
       // They are done, and about to say so; unless others come, the last of them wakes us.
       idle_ = &idle;
       lock.unlock();
@@ -176,9 +216,11 @@ class task_scope::impl {
   }
 
   sync::mutex lock_;
-  child* children_ = nullptr;
-  sync::parker* idle_ = nullptr;  // of who waits for an empty list
-  std::vector<std::exception_ptr> errors_;
+  child* open_ = nullptr;    // not done, for all that is known
+  child* told_ = nullptr;    // the same, and told to stop
+  child* failed_ = nullptr;  // the first one first
+  child** last_failed_ = &failed_;
+  sync::parker* idle_ = nullptr;  // of who waits for open_ and told_ to be empty
   bool observed_ = false;
   std::stop_source source_;
   std::optional<std::stop_callback<on_stop>> parent_;

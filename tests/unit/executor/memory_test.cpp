@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What becomes of calls when there is no memory for their way to a worker. This replaces operator new.
 #include <cadre/errors.hpp>
+#include <cadre/task_group.hpp>
 #include <cadre/thread_pool_executor.hpp>
 
 #include <gtest/gtest.h>
@@ -210,6 +211,39 @@ TEST(submit_without_memory, on_a_worker_loses_nothing_that_was_accepted) {
 
   EXPECT_GT(failed, 0);
   expect_nothing_pending(pool, accepted + 1);
+}
+
+TEST(task_group_without_memory, stops_its_calls) {
+  const gate busy;
+  thread_pool_executor pool{1};
+  task_group group{pool};
+  const auto running = group.spawn(&pass, busy.handle(), 1);
+  busy.await_arrivals(1);
+  std::vector<future<int>> pending;
+  for (int i = 0; i < 3; ++i) pending.push_back(group.spawn(&arrive, busy.handle(), i));
+
+  {
+    const scarce_memory none{0};
+    group.request_stop();
+  }
+  busy.open();
+  group.wait();
+
+  EXPECT_EQ(running.get(), 1);
+  for (const auto& f : pending) EXPECT_TRUE(f.cancelled());
+}
+
+TEST(task_group_without_memory, keeps_what_a_call_threw) {
+  thread_pool_executor pool{1};
+  task_group group{pool};
+  group.post([] {
+    allocations_left = 0;  // for what this worker does until further notice
+    throw 1;
+  });
+
+  EXPECT_THROW(group.wait(), exception_group);
+
+  pool.submit([] { allocations_left = unlimited; }).get();
 }
 
 }  // namespace
