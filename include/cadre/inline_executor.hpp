@@ -4,7 +4,8 @@
 //     cadre::inline_executor here;
 //     assert(here.submit([] { return 42; }).done());
 //
-// Threads    Any; calls of different threads run at the same time.
+// Threads    Any; calls of different threads run at the same time. It may be destroyed as soon as the
+//            results are there.
 #pragma once
 
 #include <cadre/config.hpp>
@@ -27,7 +28,7 @@ class CADRE_API inline_executor final : public local_executor {
   executor_stats do_stats() const override;
   unsigned do_max_workers() const noexcept override { return 1; }
 
-  std::unique_ptr<impl> impl_;
+  std::shared_ptr<impl> impl_;
 };
 
 }  // namespace cadre

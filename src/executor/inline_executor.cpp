@@ -65,12 +65,14 @@ class inline_executor::impl {
   detail::histogram run_times_;
 };
 
-inline_executor::inline_executor() : impl_{std::make_unique<impl>()} {}
+inline_executor::inline_executor() : impl_{std::make_shared<impl>()} {}
 inline_executor::~inline_executor() { shutdown(); }
 
 void inline_executor::do_enqueue(detail::state_base& call, const submit_options& options) {
   detail::refuse_limits("inline_executor", options);
-  impl_->run(call);
+  // Whoever sees the result may destroy this executor before run() returns here.
+  const std::shared_ptr<impl> kept = impl_;
+  kept->run(call);
 }
 
 shutdown_report inline_executor::do_shutdown(const shutdown_options&) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What submit() promises, whichever executor runs the call. Source: CPython's executor.py.
 #include <cadre/executor.hpp>
+#include <cadre/inline_executor.hpp>
+#include <cadre/promise.hpp>
 
 #include <gtest/gtest.h>
 
@@ -337,6 +339,17 @@ TYPED_TEST(submit_in_process, submit_bulk_makes_one_call_for_each_input) {
   std::vector<int> results;
   for (const auto& f : all) results.push_back(f.get());
   EXPECT_EQ(results, (std::vector{1, 4, 9}));
+}
+
+// Not a pool: its own worker would have to join itself.
+TEST(inline_executor, may_be_destroyed_as_soon_as_the_result_is_there) {
+  auto executor = std::make_unique<inline_executor>();
+  promise<void> p;
+  p.get_future().add_done_callback([&](const future<void>&) { executor.reset(); });
+
+  executor->post([&] { p.set_value(); });
+
+  EXPECT_EQ(executor, nullptr);
 }
 
 }  // namespace cadre::test
