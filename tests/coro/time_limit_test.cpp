@@ -124,8 +124,7 @@ TEST_F(time_limit, ends_a_sync_wait) {
 }
 
 TEST_F(time_limit, on_an_inline_executor_goes_on_with_the_timers) {
-  // For ever: the thread of the timers is in it still when the result is there.
-  static inline_executor& here = *new inline_executor;
+  inline_executor here;
   promise<int> never;
   const auto f = spawn(here, sum_within(short_time, {never.get_future()}));
 
