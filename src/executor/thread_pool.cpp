@@ -97,9 +97,8 @@ void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority)
     } else if (!make_room(call)) {
       return;
     }
-    return keep_room([&] { accept(call, priority); });
   }
-  accept(call, priority);
+  keep_room([&] { accept(call, priority); });
 }
 
 /// On a worker.

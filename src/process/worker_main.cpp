@@ -214,7 +214,7 @@ class server {
   int run() {
     for (;;) {
       request_header request;
-      if (channel_.readable() == 0 && !channel_.wait({.bytes = 1})) return EXIT_FAILURE;
+      if (channel_.peek().empty() && !channel_.wait({.bytes = 1})) return EXIT_FAILURE;
       // While the request comes from the parent's cache, so does this.
       page_.claims.prefetch(next_slot_);
       if (!read(&request, sizeof request)) return EXIT_FAILURE;
@@ -251,7 +251,6 @@ class server {
   }
 
  private:
-  std::size_t next_slot_ = 0;  // probably
   bool read(void* to, std::size_t size) {
     auto* at = static_cast<std::byte*>(to);
     while (size != 0) {
@@ -446,6 +445,7 @@ class server {
   stop_watch stops_;
   encoder out_;
   memory_table memories_;
+  std::size_t next_slot_ = 0;  // probably
   detail::large_parts parts_{[this] { deliver(); }, &memories_};
   arriving_parts arriving_{[this](void* to, std::size_t size) { read_or_throw(to, size); },
                            memories_};

@@ -268,6 +268,19 @@ TEST(map_with_caller_runs, workers_run_elements_before_it_is_iterated) {
   EXPECT_EQ(here.arrivals(), 10U);
 }
 
+TEST(map_with_caller_runs, calls_one_worker_fewer_in) {
+  const gate here;
+  thread_pool_executor pool{2};
+
+  const auto results = pool.map({.chunk_size = 1, .caller_runs = true},
+                                square_but_block{here.handle(), 0}, std::vector{0, 0});
+  here.await_arrivals(1);
+
+  EXPECT_TRUE(pool.submit(&square, 2).wait_for(medium_time)) << "one worker is free";
+
+  here.open();
+}
+
 TEST(map_with_caller_runs, the_loop_begins_no_element_when_the_time_is_over) {
   const gate here;
   const gate second;

@@ -153,22 +153,29 @@ struct counting_waiter : cadre::detail::listener {
   cadre::sync::atomic<int> ended{0};
 };
 
+/// A wait for `p` begins while its time is over and while `others` run.
+template <typename... Others>
+void begin_as_the_time_is_over(promise<int>& p, const Others&... others) {
+  counting_waiter waiter;
+  cadre::detail::completion_set set;
+  set.add(cadre::detail::access::state_of(p.get_future()));
+  cadre::detail::wait_limit limit{set};
+  in_parallel(
+      [&] {
+        if (!set.begin_wait(waiter) || limit.open()) ++waiter.ended;
+      },
+      [&] {
+        if (limit.expire()) ++waiter.ended;
+      },
+      others...);
+  check(waiter.ended.load() == 1, "it went on once");
+}
+
 // Red when open() does not look whether the time is over, or expire() does not note that it is.
 TEST(task_model, a_wait_with_a_limit_ends_when_the_time_is_over_while_it_begins) {
   EXPECT_TRUE(holds([] {
     promise<int> never;
-    counting_waiter waiter;
-    cadre::detail::completion_set set;
-    set.add(cadre::detail::access::state_of(never.get_future()));
-    cadre::detail::wait_limit limit{set};
-    in_parallel(
-        [&] {
-          if (!set.begin_wait(waiter) || limit.open()) ++waiter.ended;
-        },
-        [&] {
-          if (limit.expire()) ++waiter.ended;
-        });
-    check(waiter.ended.load() == 1, "it went on once");
+    begin_as_the_time_is_over(never);
   }));
 }
 
@@ -176,19 +183,7 @@ TEST(task_model, a_wait_with_a_limit_ends_when_the_time_is_over_while_it_begins)
 TEST(task_model, a_wait_with_a_limit_ends_once_when_a_future_is_set_as_the_time_is_over) {
   EXPECT_TRUE(holds([] {
     promise<int> p;
-    counting_waiter waiter;
-    cadre::detail::completion_set set;
-    set.add(cadre::detail::access::state_of(p.get_future()));
-    cadre::detail::wait_limit limit{set};
-    in_parallel(
-        [&] {
-          if (!set.begin_wait(waiter) || limit.open()) ++waiter.ended;
-        },
-        [&] {
-          if (limit.expire()) ++waiter.ended;
-        },
-        [&] { p.set_value(42); });
-    check(waiter.ended.load() == 1, "it went on once");
+    begin_as_the_time_is_over(p, [&] { p.set_value(42); });
   }));
 }
 

@@ -5,15 +5,10 @@
 
 #include <vector>
 
+#include "unit/executor/queued_call.hpp"
+
 namespace cadre::detail {
 namespace {
-
-/// A call that is only queued, never run.
-struct queued_call : state_base {
-  queued_call() : state_base{posted} {}
-  ~queued_call() override = default;
-  void fail(std::exception_ptr) noexcept override {}
-};
 
 constexpr auto accepted_start_worker = dispatcher::outcome::accepted_start_worker;
 

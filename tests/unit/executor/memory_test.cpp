@@ -14,6 +14,7 @@
 
 #include "executor/dispatcher.hpp"
 #include "support/gate.hpp"
+#include "unit/executor/queued_call.hpp"
 
 namespace {
 
@@ -43,13 +44,6 @@ void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace cadre::detail {
 namespace {
-
-/// A call that is only queued, never run.
-struct queued_call : state_base {
-  queued_call() : state_base{posted} {}
-  ~queued_call() override = default;
-  void fail(std::exception_ptr) noexcept override {}
-};
 
 constexpr std::size_t many = 300;  // more than a deque has room for at first
 
