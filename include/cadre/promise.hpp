@@ -98,11 +98,20 @@ class promise {
  private:
   template <typename Fill>
   void finish(Fill fill) {
-    if (!state_ || !(std::exchange(claimed_, false) || state_->try_start())) {
-      detail::throw_promise_set(state_.get());
+    if (!state_) detail::throw_promise_set(nullptr);
+    detail::state<T>& state = *state_;
+    if (claimed_) {  // else it is not written: its line may be the reader's
+      claimed_ = false;
+      const detail::ref<detail::state<T>> keep = state_;  // a callback may destroy the promise
+      state.finish(fill(state));
+      return;
     }
-    const detail::ref<detail::state<T>> state = state_;  // a callback may destroy the promise
-    state->finish(fill(*state));
+    state.prefetch();
+    if (state.get_status() != detail::state_base::pending) detail::throw_promise_set(&state);
+    const auto status = fill(state);
+    if (state.settle(status)) return;
+    state.unfill(status);
+    detail::throw_promise_set(&state);
   }
 
   detail::ref<detail::state<T>> state_;

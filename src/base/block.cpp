@@ -5,14 +5,13 @@
 // ones for empty ones.
 // Source: J. Bonwick, J. Adams, "Magazines and Vmem" (2001).
 #include <cadre/detail/block.hpp>
+#include <cadre/detail/prefetch.hpp>
 
 #include <pthread.h>
 
 #include <mutex>
 #include <new>
 #include <utility>
-
-#include "base/prefetch.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define CADRE_ASAN 1

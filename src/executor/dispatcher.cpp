@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "executor/dispatcher.hpp"
 
+#include <cadre/detail/prefetch.hpp>
+
 #include <algorithm>
 #include <mutex>
 #include <new>
 #include <utility>
 
-#include "base/prefetch.hpp"
 #include "future/waiter.hpp"
 
 namespace cadre::detail {

@@ -23,13 +23,13 @@
 // here needs any to go on: a worker moves fewer calls at once.
 #pragma once
 
+#include <cadre/detail/prefetch.hpp>
 #include <cadre/detail/state.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "base/prefetch.hpp"
 #include "executor/census.hpp"
 #include "executor/submit_note.hpp"
 #include "sync/mutex.hpp"

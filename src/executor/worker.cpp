@@ -276,7 +276,8 @@ void worker::await_briefly(state_base& awaited) noexcept {
   if (pool_.spin <= pool_.spin.zero()) return;
   if (await_credit_ <= 0 && ++await_turn_ % probe != 0) return;
   const auto has_more = [this] { return !deque_.empty() || pool_.queue.has_work(); };
-  if (!sync::look_until([&] { return awaited.done() || has_more(); })) {
+  const auto over = [&] { return awaited.done() || has_more(); };
+  if (!(awaited.has_owner() ? sync::look_until(over) : sync::watch_until(over))) {
     await_credit_ = std::max(await_credit_ - 1, 0);
   } else if (awaited.done()) {
     await_credit_ = std::min(await_credit_ + 1, most_credit);

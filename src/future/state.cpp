@@ -138,6 +138,20 @@ void state_base::finish_slow(status final) noexcept {
   }
 }
 
+bool state_base::settle_slow(status final) noexcept {
+  const ref keep{this};  // a callback may drop the writer's reference
+  for (;;) {
+    std::uintptr_t word = load_unlocked();
+    if ((word & status_mask) != pending) return false;
+    // acq_rel, relaxed: as in finish_slow().
+    if (word_.compare_exchange_weak(word, final, std::memory_order_acq_rel,
+                                    std::memory_order_relaxed)) {
+      notify_all(list_of(word));
+      return true;
+    }
+  }
+}
+
 void state_base::notify_all(listener* newest) noexcept {
   // Waiters first, since a callback may take long; callbacks in the order they were added.
   listener* callbacks = nullptr;

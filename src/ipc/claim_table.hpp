@@ -18,13 +18,13 @@
 #pragma once
 
 #include <cadre/detail/atomic.hpp>
+#include <cadre/detail/prefetch.hpp>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <new>
 
-#include "base/prefetch.hpp"
 #include "ipc/region.hpp"
 
 namespace cadre::ipc {
@@ -49,7 +49,9 @@ class claim_table {
   }
 
   /// Worker: it will probably take a call in this slot.
-  void prefetch(std::size_t slot) const noexcept { prefetch_for_write(&words_[slot % slot_count]); }
+  void prefetch(std::size_t slot) const noexcept {
+    detail::prefetch_for_write(&words_[slot % slot_count]);
+  }
 
   /// Worker: true if it is to run the call; false if the parent has taken it back.
   bool take(std::size_t slot, std::uint64_t number) noexcept { return move(slot, number, taken); }

@@ -21,14 +21,13 @@
 #pragma once
 
 #include <cadre/detail/atomic.hpp>
+#include <cadre/detail/prefetch.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
-
-#include "base/prefetch.hpp"
 
 namespace cadre::ipc {
 
@@ -57,7 +56,7 @@ class ring_writer {
   std::size_t write_some(std::span<const std::byte> bytes) noexcept {
     if (room() < bytes.size()) refresh();
     // The reader has it, and publish() cannot fetch it before the bytes have arrived.
-    prefetch_for_write(&published_);
+    detail::prefetch_for_write(&published_);
     const std::size_t size = std::min(bytes.size(), room());
     const auto at = static_cast<std::size_t>(tail_) & (ring_.size() - 1);
     const std::size_t before_end = std::min(size, ring_.size() - at);

@@ -30,6 +30,19 @@ bool look_until(Ready ready) {
   return false;
 }
 
+/// As look_until(), for a line that is written once, by who is done: it is taken from nobody in the
+/// midst of work, so all looks are near each other.
+template <typename Ready>
+bool watch_until(Ready ready) {
+  // More keeps this processor from whoever may need it; less makes system calls while an answer is near.
+  constexpr int looks = 160;  // as long as those of look_until(), where a pause takes 15 ns
+  for (int look = 0; look < looks; ++look) {
+    if (ready()) return true;
+    pause();
+  }
+  return false;
+}
+
 /// True as soon as `ready()`, false after `budget`. As look_until(); then other threads may run between
 /// the looks: the one that is waited for may need this very processor.
 template <typename Ready>

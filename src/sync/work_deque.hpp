@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cadre/detail/atomic.hpp>
+#include <cadre/detail/prefetch.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -23,8 +24,6 @@
 #include <new>
 #include <utility>
 #include <vector>
-
-#include "base/prefetch.hpp"
 
 namespace cadre::sync {
 
@@ -114,7 +113,7 @@ class work_deque {
     // relaxed, all: a wrong guess does no harm.
     const std::int64_t next = top_.load(std::memory_order_relaxed) + ahead;
     if (next < bottom_.load(std::memory_order_relaxed)) {
-      prefetch_for_write(ring_.load(std::memory_order_relaxed)->get(next));
+      detail::prefetch_for_write(ring_.load(std::memory_order_relaxed)->get(next));
     }
   }
 

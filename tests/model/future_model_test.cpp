@@ -239,5 +239,43 @@ TEST(future_handles_model, one_rvalue_get_moves_the_value_out) {
   }));
 }
 
+// Red when settle_slow() does not look whether the state is still pending.
+TEST(promise_model, a_future_is_set_or_cancelled_and_its_callbacks_run_once) {
+  EXPECT_TRUE(holds([] {
+    cadre::promise<std::unique_ptr<int>> promise;
+    std::array handles{promise.get_future(), promise.get_future()};
+    atomic<int> told{0};
+    bool set = false;
+    bool cancelled = false;
+    in_parallel(
+        [&] {
+          try {
+            promise.set_value(std::make_unique<int>(7));
+            set = true;
+          } catch (const cadre::invalid_state_error&) {  // the reader was first
+          }
+        },
+        [&] { cancelled = handles[0].cancel(); },
+        [&] { handles[1].add_done_callback([&](const auto&) { ++told; }); });
+    check(set != cancelled, "it is set, or cancelled");
+    check(handles[0].cancelled() == cancelled, "its future says so");
+    check(told == 1, "the callback is called once");
+  }));
+}
+
+// Red when set_value() looks at the state after it has published.
+TEST(promise_model, its_reader_may_destroy_it_when_the_value_is_there) {
+  EXPECT_TRUE(holds([] {
+    auto promise = std::make_unique<cadre::promise<int>>();
+    auto handle = promise->get_future();
+    in_parallel([&, p = promise.get()] { p->set_value(7); },
+                [&] {
+                  check(handle.get() == 7, "the value arrives");
+                  handle = {};
+                  promise.reset();
+                });
+  }));
+}
+
 }  // namespace
 }  // namespace cadre_model

@@ -9,11 +9,13 @@
 // newest listener above.
 //
 //   pending --try_start()--> running --finish()--> value --take()--> taken
-//      |                        '-----finish()--> error
+//      |--settle()--> value       '-----finish()--> error
+//      |--settle()--> error
 //      '--cancel()--> cancelling --finish()--> cancelled
 //
 //   status       callable     result storage        who may touch them
-//   pending      alive        empty                 nobody (the winner of the next step will)
+//   pending      alive        empty                 nobody (the winner of the next step will);
+//                -            being written         a promise, which has no callable: to settle()
 //   running      alive        being written         the runner
 //   cancelling   being destroyed   empty            the thread in cancel()
 //   cancelled    gone         empty                 -
@@ -29,6 +31,7 @@
 #include <cadre/config.hpp>
 #include <cadre/detail/atomic.hpp>
 #include <cadre/detail/block.hpp>
+#include <cadre/detail/prefetch.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -299,6 +302,20 @@ class CADRE_API state_base {
     }
   }
 
+  /// Publishes and notifies a state that had no runner, and whose outcome was made beforehand. False,
+  /// and the outcome is the caller's to drop, if it was cancelled. Without a listener it is one
+  /// compare-exchange, after which nothing is touched: the reader may have destroyed the state.
+  bool settle(status final) noexcept {
+    std::uintptr_t expected = pending;
+    // release: pairs with the acquire in get_status(). Its failure needs no order: relaxed.
+    return word_.compare_exchange_strong(expected, final, std::memory_order_release,
+                                         std::memory_order_relaxed) ||
+           settle_slow(final);
+  }
+
+  /// Takes the line from the reader, who looks at it, before the outcome is written.
+  void prefetch() const noexcept { prefetch_for_write(&word_); }
+
   // --- executors ---
 
   /// Before the call is enqueued. `generation` tells the processes of a fork() apart.
@@ -310,6 +327,9 @@ class CADRE_API state_base {
   bool owned_by(const call_owner* owner) const noexcept {
     return (owner_ & ~(alignof(call_owner) - 1)) == reinterpret_cast<std::uintptr_t>(owner);
   }
+
+  /// False if no executor was given it: then whoever sets it writes it once.
+  bool has_owner() const noexcept { return owner_ != 0; }
 
   /// Value -> taken; true for exactly one caller, who may move the value out.
   bool take() noexcept;
@@ -369,6 +389,7 @@ class CADRE_API state_base {
   void help_owner(time_point deadline) noexcept;
   bool try_start_slow() noexcept;
   void finish_slow(status final) noexcept;
+  bool settle_slow(status final) noexcept;
   void notify_all(listener* newest) noexcept;
 
   sync::atomic<std::uintptr_t> word_{pending};
@@ -457,6 +478,11 @@ class state : public state_base {
     return error;
   }
 
+  /// Destroys what was made for `unpublished`.
+  void unfill(status unpublished) noexcept {
+    unpublished == value ? value_.~value_storage() : error_.~exception_ptr();
+  }
+
   void fail(std::exception_ptr reason) noexcept override {
     discard();
     finish(fill_error(std::move(reason)));
@@ -467,10 +493,10 @@ class state : public state_base {
   ~state() override {
     const status now = get_status();
     if (now == value || now == taken) {
-      value_.~value_storage();
+      unfill(value);
     } else if (now == error) {
       report_if_unobserved({});
-      error_.~exception_ptr();
+      unfill(error);
     }
   }
 

@@ -2,7 +2,7 @@
 // Asks for a cache line ahead of time.
 #pragma once
 
-namespace cadre {
+namespace cadre::detail {
 
 /// For writing: takes the line away from other processors now, so that neither a read nor the write
 /// after it waits. A hint: any address is fine.
@@ -16,4 +16,4 @@ inline void prefetch_for_write(const void* address) noexcept {
 #endif
 }
 
-}  // namespace cadre
+}  // namespace cadre::detail
