@@ -67,7 +67,7 @@ bool state_base::cancel() noexcept {
     word_.store(withdrawn ? (word & list_mask) | cancelling : word, std::memory_order_release);
     if (!withdrawn) return false;
     discard();
-    finish_slow(cancelled);
+    publish(cancelled, false);
     return true;
   }
 }
@@ -114,7 +114,7 @@ void state_base::help_owner(time_point deadline) noexcept {
   }
   if (helper == nullptr) return;
   helper->help(*this, deadline);
-  helper->end_help();
+  helper->end_help(*this);
 }
 
 bool state_base::take() noexcept {
@@ -125,31 +125,24 @@ bool state_base::take() noexcept {
                                        std::memory_order_acquire);
 }
 
-void state_base::finish_slow(status final) noexcept {
+/// False, and nothing happened, if it is to be pending and is not.
+bool state_base::publish(status final, bool only_pending) noexcept {
   for (;;) {
     std::uintptr_t word = load_unlocked();
+    if (only_pending && (word & status_mask) != pending) return false;
     // acq_rel: release pairs with the acquire in get_status(); acquire with the release in
     // add_listener(), so that the nodes can be read. relaxed on failure: the loop looks again.
-    if (word_.compare_exchange_weak(word, final, std::memory_order_acq_rel,
-                                    std::memory_order_relaxed)) {
-      notify_all(list_of(word));
-      return;
-    }
-  }
-}
-
-bool state_base::settle_slow(status final) noexcept {
-  const ref keep{this};  // a callback may drop the writer's reference
-  for (;;) {
-    std::uintptr_t word = load_unlocked();
-    if ((word & status_mask) != pending) return false;
-    // acq_rel, relaxed: as in finish_slow().
     if (word_.compare_exchange_weak(word, final, std::memory_order_acq_rel,
                                     std::memory_order_relaxed)) {
       notify_all(list_of(word));
       return true;
     }
   }
+}
+
+bool state_base::settle_slow(status final) noexcept {
+  const ref keep{this};  // a callback may drop the writer's reference
+  return publish(final, true);
 }
 
 void state_base::notify_all(listener* newest) noexcept {
@@ -182,7 +175,7 @@ bool state_base::add_listener(listener& node) noexcept {
     }
     node.next = list_of(word);
     const auto head = reinterpret_cast<std::uintptr_t>(&node) | (word & status_mask);
-    // release: pairs with the acquire in finish_slow(), which reads the node. relaxed on failure:
+    // release: pairs with the acquire in publish(), which reads the node. relaxed on failure:
     // the loop looks again.
     if (word_.compare_exchange_weak(word, head, std::memory_order_release,
                                     std::memory_order_relaxed)) {
@@ -205,7 +198,7 @@ bool state_base::remove_listener(listener& node) noexcept {
   listener** link = &newest;
   while (*link != &node) link = &(*link)->next;
   *link = node.next;
-  // release: pairs with the acquire in finish_slow(), which reads the shortened list.
+  // release: pairs with the acquire in publish(), which reads the shortened list.
   word_.store(reinterpret_cast<std::uintptr_t>(newest) | (word & status_mask),
               std::memory_order_release);
   return true;

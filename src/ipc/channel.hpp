@@ -124,6 +124,8 @@ class channel_end {
   void publish() noexcept {
     if (out_.publish()) wake(reason::bytes, rung_for_bytes_);
   }
+  /// Fetches the lines that the next so many bytes will be written to.
+  void prefetch_for_write(std::size_t size) const noexcept { out_.prefetch(size); }
   /// Whether write_some() would take so many bytes. Cheaper than writable().
   bool has_room(std::size_t size) noexcept { return out_.has_room(size); }
   /// How many bytes write_some() would take now.
@@ -239,7 +241,7 @@ class basic_worker_end : public channel_end<Event> {
   bool wait(wish w, sync::time_point deadline = sync::never,
             std::chrono::nanoseconds spin = default_spin) {
     const auto over = [&] { return this->granted(w) || this->poisoned(); };
-    if (sync::spin_until(over, spin)) return !this->poisoned();
+    if (sync::watch_until(over, spin)) return !this->poisoned();
     for (bool in_time = true; in_time;) {
       // relaxed: step S0; the store of S1 is a release, which it does not pass.
       const std::uint32_t seen = peer_bell_.load(std::memory_order_relaxed);

@@ -78,6 +78,14 @@ class ring_writer {
     return true;
   }
 
+  /// Fetches the lines that the next `size` bytes will be written to.
+  void prefetch(std::size_t size) const noexcept {
+    constexpr std::size_t line = 64;
+    for (std::size_t i = 0; i < size + line; i += line) {
+      detail::prefetch_for_write(&ring_[static_cast<std::size_t>(tail_ + i) & (ring_.size() - 1)]);
+    }
+  }
+
   bool has_room(std::size_t size) noexcept {
     if (room() < size) refresh();
     return room() >= size;

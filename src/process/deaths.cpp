@@ -113,6 +113,7 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   sync::futex_wake(&changes_, INT32_MAX);
   if (breaks) break_pool(cause, held);
   const std::string broken_why = broken_why_;
+  count(verdicts);
   held.unlock();
   // A backtrace takes milliseconds: symbol tables are read. The calls are nobody else's any more.
   for (verdict& v : verdicts) {
@@ -123,9 +124,8 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
                   ? verdict_on(*v.of, w, how)
                   : std::make_exception_ptr(broken_executor{broken_why});
   }
-  conclude({}, verdicts);
   gone = {};
-  held.lock();
+  conclude({}, verdicts, held);
   if (failed_starts_ >= (options_.initializer ? most_failed_initializers : most_failed_starts)) {
     break_pool("workers die before they can run a call; the last one, " + cause, held);
   }
@@ -177,9 +177,8 @@ void process_pool_executor::impl::break_pool(std::string why, lock& held) {
   if (!broken_why_.empty()) return;
   broken_why_ = "process_pool \"" + options_.name + "\": it is broken, since " + std::move(why) +
                 "; its pending calls failed: make a new pool";
-  closed_ = true;
+  close();
   start_wanted_ = false;
-  if (room_) room_->close();
   for (auto& [token, w] : workers_) {
     take_back(*w, w->turn());
     if (options_.on_worker_death == on_worker_death::break_pool && w->process != 0) {

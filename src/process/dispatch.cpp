@@ -2,6 +2,8 @@
 // process_pool_executor::impl: which worker gets which call, and what its answers mean.
 #include <cadre/hooks.hpp>
 
+#include <time.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <new>
@@ -64,6 +66,14 @@ class answer_parts final : public detail::parts_in_memory {
   answer& answer_;
   std::vector<detail::memory_ptr> opened_;
 };
+
+/// To the kernel's tick, of some milliseconds; for a quarter of what the clock costs.
+std::chrono::steady_clock::time_point coarse_now() noexcept {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return std::chrono::steady_clock::time_point{std::chrono::seconds{now.tv_sec} +
+                                               std::chrono::nanoseconds{now.tv_nsec}};
+}
 
 std::exception_ptr decode_result_exception(decoder& in) noexcept {
   try {
@@ -199,27 +209,26 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   } catch (const std::exception&) {
     fault = "this process had no memory for what it had sent, and ended it";
   }
+  const process::borrowed<std::vector<verdict>> verdicts;
   held.lock();
   w.reading = false;
+  w.prefetch_next();
   if (!deaths_.empty()) wake_collector();  // which could not bury it while we were reading
-  std::vector<verdict> verdicts;
-  verdicts.reserve(batch->list.size());
-  const auto now = clock::now();
-  for (answer& a : batch->list) take_answer(w, *batch, a, now, verdicts);
+  for (answer& a : batch->list) take_answer(w, *batch, a, *verdicts);
   if (fault != nullptr) condemn(w, fault);
   if (w.is_sending()) w.send_more();
   begin_head(w);
   pump();
   const bool wake = start_wanted_;
+  count(*verdicts);
   held.unlock();
   if (wake) wake_collector();
-  conclude(*batch, verdicts);
-  held.lock();
+  conclude(*batch, *verdicts, held);
   return true;
 }
 
 void process_pool_executor::impl::take_answer(remote_worker& w, const answers& from, answer& a,
-                                              clock::time_point now, std::vector<verdict>& to) {
+                                              std::vector<verdict>& to) {
   if (w.fault != nullptr) return;
   task* t = nullptr;
   const bool in_turn = w.take_next(a.header, t);
@@ -236,17 +245,11 @@ void process_pool_executor::impl::take_answer(remote_worker& w, const answers& f
     if (t != nullptr) to.push_back({t, nullptr, protocol_broken(*t, w)});
     return;
   }
-  if (w.in_flight() == 0) w.idle_since = now;
+  if (w.in_flight() == 0) w.idle_since = coarse_now();
   if (t == nullptr) return;
   t->worker = nullptr;
   ++w.calls;
-  const auto total = static_cast<std::uint64_t>(
-      std::max<std::int64_t>(0, std::chrono::nanoseconds{now - t->submitted}.count()));
-  const std::uint64_t ns = std::min(a.header.run_ns, total);  // a worker may say anything
-  mean_run_ns_ =
-      mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
-  run_times_.add(ns, 1);
-  queue_times_.add(total - ns, 1);
+  if (t->weight != 0) measure(*t, a.header);
   if (t->stopping == process::stop_reason::timeout) {
     to.push_back({t, nullptr, timed_out(*t)});
   } else {
@@ -255,17 +258,26 @@ void process_pool_executor::impl::take_answer(remote_worker& w, const answers& f
   retire_if_due(w, a.header);
 }
 
-/// Tells the futures. Without the lock.
-void process_pool_executor::impl::conclude(const answers& from,
-                                           std::vector<verdict>& all) noexcept {
-  if (all.empty()) return;
-  const auto returned = [](const verdict& v) {
-    return v.answered != nullptr && v.answered->header.kind == frame_kind::value;
-  };
-  {
-    const std::lock_guard held{mutex_};
-    for (const verdict& v : all) ++(returned(v) ? totals_.finished : totals_.failed);
-  }
+void process_pool_executor::impl::measure(const task& t, const process::answer_header& a) noexcept {
+  constexpr std::uint64_t fast_ns = 2000;
+  const auto total = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(0, std::chrono::nanoseconds{clock::now() - t.submitted}.count()));
+  const std::uint64_t ns = std::min(a.run_ns, total);  // a worker may say anything
+  mean_run_ns_ =
+      mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
+  calls_are_fast_.store(mean_run_ns_ < fast_ns, std::memory_order_relaxed);  // relaxed: a hint
+  run_times_.add(ns, t.weight);
+  queue_times_.add(total - ns, t.weight);
+}
+
+/// Under the lock, before the futures are told: whoever sees a result sees it counted.
+void process_pool_executor::impl::count(const std::vector<verdict>& all) noexcept {
+  for (const verdict& v : all) ++(v.is_value() ? totals_.finished : totals_.failed);
+}
+
+/// Tells the futures, which were counted. Is called without the lock, and returns with it.
+void process_pool_executor::impl::conclude(const answers& from, std::vector<verdict>& all,
+                                           lock& held) noexcept {
   const impl* const outer = std::exchange(concluding_here(), this);
   for (verdict& v : all) {
     detail::state_base& call = v.of->call();
@@ -277,7 +289,7 @@ void process_pool_executor::impl::conclude(const answers& from,
         decoder in{from.body(*v.answered)};
         answer_parts parts{from.parts(*v.answered), *v.of, *v.answered};
         detail::apart::receive(in, parts);
-        if (returned(v)) {
+        if (v.is_value()) {
           const auto status = call.portable()->decode_result(call, in);
           if (status == detail::state_base::error) count_as_failed();
           call.finish(status);
@@ -289,8 +301,10 @@ void process_pool_executor::impl::conclude(const answers& from,
     v.of->destroy();
   }
   concluding_here() = outer;
-  const std::lock_guard held{mutex_};
-  over(all.size());
+  const std::size_t calls = all.size();
+  all.clear();  // exceptions go without the lock
+  held.lock();
+  over(calls);
 }
 
 /// A call that was counted as finished, before its result could not be decoded.
@@ -329,17 +343,17 @@ detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&
   const std::lock_guard held{mutex_};
   if (helping_) return nullptr;
   helping_ = true;
+  helped_ = true;
   ++helpers_;
+  if (armed_) disarm_all();
+  // It will look now and then, from here on.
+  if (std::exchange(sleeps_long_, false)) wake_collector();
   return this;
 }
 
 void process_pool_executor::impl::help(detail::state_base& awaited,
                                        detail::time_point deadline) noexcept {
-  lock held{mutex_};
-  helped_ = true;
-  if (armed_) disarm_all();
-  if (std::exchange(sleeps_long_, false))
-    wake_collector();  // it will look now and then, from here on
+  lock held{mutex_, std::defer_lock};
   const auto look = [&] {
     held.lock();
     bool progress = false;
@@ -353,19 +367,17 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
     held.unlock();
     return progress || awaited.done();
   };
-  held.unlock();
-  while (!awaited.done() && clock::now() < deadline) {
-    if (!sync::spin_until(look, ipc::default_spin)) break;
+  while (!awaited.done() && (deadline == detail::never || clock::now() < deadline)) {
+    if (!sync::watch_until(look, ipc::default_spin)) break;
   }
-  held.lock();
+}
+
+void process_pool_executor::impl::end_help(detail::state_base& awaited) noexcept {
+  const std::lock_guard held{mutex_};
   helping_ = false;
   helped_ = true;
   // It takes longer: now the worker has to ring for its answer.
   if (!awaited.done() && !arm_all()) wake_collector();
-}
-
-void process_pool_executor::impl::end_help() noexcept {
-  const std::lock_guard held{mutex_};
   --helpers_;
   // release: pairs with the acquire in wait_until_idle().
   changes_.fetch_add(1, std::memory_order_release);

@@ -20,7 +20,7 @@
 
 namespace cadre::process {
 
-enum class frame_kind : std::uint32_t {
+enum class frame_kind : std::uint16_t {
   learn_module,
   initialize,
   call,
@@ -33,25 +33,26 @@ enum class frame_kind : std::uint32_t {
 
 struct request_header {
   frame_kind kind = frame_kind::call;
-  std::uint32_t slot = 0;        // in the claim table
-  std::uint64_t number = 0;      // of the call, for this worker
-  std::uint64_t size = 0;        // of what follows
-  std::uint64_t parts = 0;       // and of the large parts behind it
-  code_address descriptor = {};  // of the call_descriptor
-  std::uint64_t type = 0;        // what it must say
-  std::uint64_t max_memory = 0;  // bytes that the call may allocate; 0: no limit
-  std::uint64_t memories = 0;    // packets, see shared_memory.hpp
-  std::uint64_t name_size = 0;   // of `size`: what comes first is the name of the call
+  std::uint16_t is_measured = 0;  // the answer is to say how long it took
+  std::uint32_t slot = 0;         // in the claim table
+  std::uint64_t number = 0;       // of the call, for this worker
+  std::uint64_t size = 0;         // of what follows
+  std::uint64_t parts = 0;        // and of the large parts behind it
+  code_address descriptor = {};   // of the call_descriptor
+  std::uint64_t type = 0;         // what it must say
+  std::uint64_t max_memory = 0;   // bytes that the call may allocate; 0: no limit
+  std::uint64_t memories = 0;     // packets, see shared_memory.hpp
+  std::uint64_t name_size = 0;    // of `size`: what comes first is the name of the call
 };
 
 struct answer_header {
   frame_kind kind = frame_kind::value;
-  std::uint32_t unused = 0;  // padding would carry what nobody meant to tell
+  std::uint16_t unused[3] = {};  // padding would carry what nobody meant to tell
   std::uint64_t number = 0;
   std::uint64_t size = 0;      // of what follows: the value, or the exception
   std::uint64_t parts = 0;     // and of the value's large parts behind it
   std::uint64_t memories = 0;  // packets, see shared_memory.hpp
-  std::uint64_t run_ns = 0;    // with decoding and encoding
+  std::uint64_t run_ns = 0;    // with decoding and encoding; 0 if not measured
   std::uint64_t resident = 0;  // bytes, after the call; 0 if not measured
 };
 

@@ -143,21 +143,6 @@ std::uintptr_t load(const module_description& what) {
                            what.identity + "): do not replace its file while the program runs"};
 }
 
-/// Keeps the module that has `base` from being unloaded, and tells which segment has the range.
-bool is_in_segment(std::uintptr_t base, std::uint64_t offset, std::size_t size, unsigned flags) {
-  bool inside = false;
-  for_each_module([&](const dl_phdr_info& module, bool) {
-    if (module.dlpi_addr != base) return false;
-    for (const ElfW(Phdr) & segment : segments(module)) {
-      if (segment.p_type != PT_LOAD || (segment.p_flags & flags) != flags) continue;
-      if (offset < segment.p_vaddr || offset - segment.p_vaddr > segment.p_memsz) continue;
-      inside = inside || size <= segment.p_memsz - (offset - segment.p_vaddr);
-    }
-    return inside;
-  });
-  return inside;
-}
-
 }  // namespace
 
 module_table& module_table::instance() {
@@ -214,7 +199,20 @@ module_description module_table::describe(std::uint32_t index) const {
 void module_resolver::learn(std::uint32_t index, module_description what) {
   if (index > modules_.size()) throw std::runtime_error{"a worker process missed a module"};
   if (index == modules_.size()) modules_.emplace_back();
-  modules_[index] = {std::move(what), std::nullopt};
+  modules_[index] = {std::move(what), std::nullopt, {}};
+}
+
+/// Those that are loaded with that base now.
+std::vector<module_resolver::segment> module_resolver::segments_at(std::uintptr_t base) {
+  std::vector<segment> all;
+  for_each_module([&](const dl_phdr_info& module, bool) {
+    if (module.dlpi_addr != base) return false;
+    for (const ElfW(Phdr) & s : segments(module)) {
+      if (s.p_type == PT_LOAD) all.push_back({s.p_vaddr, s.p_memsz, s.p_flags});
+    }
+    return true;
+  });
+  return all;
 }
 
 std::uintptr_t module_resolver::checked(code_address where, std::size_t size, unsigned flags) {
@@ -223,7 +221,13 @@ std::uintptr_t module_resolver::checked(code_address where, std::size_t size, un
   }
   module& from = modules_[where.module];
   if (!from.base) from.base = load(from.what);
-  if (!is_in_segment(*from.base, where.offset, size, flags)) {
+  const bool is_program = from.what.path.empty();
+  if (is_program && from.segments.empty()) from.segments = segments_at(*from.base);
+  const auto has = [&](const segment& s) {
+    return (s.flags & flags) == flags && where.offset >= s.begin &&
+           where.offset - s.begin <= s.size && size <= s.size - (where.offset - s.begin);
+  };
+  if (!std::ranges::any_of(is_program ? from.segments : segments_at(*from.base), has)) {
     throw std::runtime_error{"a call names a place in " + name_of(from.what) +
                              " that holds no code or data of the right kind"};
   }

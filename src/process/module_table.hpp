@@ -91,10 +91,16 @@ class module_resolver {
   const void* object(code_address where, std::size_t size, std::size_t alignment);
 
  private:
+  struct segment {
+    std::uint64_t begin, size;  // as offsets from the base
+    unsigned flags;             // PF_R and so on
+  };
   struct module {
     module_description what;
     std::optional<std::uintptr_t> base;  // once it was found
+    std::vector<segment> segments;       // of the program, which is never unloaded
   };
+  static std::vector<segment> segments_at(std::uintptr_t base);
 
   std::uintptr_t checked(code_address where, std::size_t size, unsigned flags);
 

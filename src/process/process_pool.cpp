@@ -83,6 +83,32 @@ const process_pool_executor::impl*& process_pool_executor::impl::concluding_here
 
 // --- submitters ---
 
+/// Starts the collector, before the first call is anyone else's: there may be no thread. False if the
+/// pool is closed.
+bool process_pool_executor::impl::open() {
+  const std::lock_guard held{mutex_};
+  if (closed_) return false;
+  if (!collector_.joinable()) start_collector();
+  open_.store(true, std::memory_order_relaxed);  // relaxed: a hint
+  return true;
+}
+
+/// Under the lock.
+void process_pool_executor::impl::close() noexcept {
+  closed_ = true;
+  open_.store(false, std::memory_order_relaxed);  // relaxed: a hint
+  if (room_) room_->close();
+}
+
+/// For how many calls this one's times are to count; 0: they are not taken. Of fast calls one in 32 is
+/// measured, since to read the clock takes as long as they.
+std::uint32_t process_pool_executor::impl::sample() const noexcept {
+  constexpr std::uint32_t period = 32;
+  constinit static thread_local std::uint32_t turn = 0;
+  if (!calls_are_fast_.load(std::memory_order_relaxed)) return 1;  // relaxed: a hint
+  return ++turn % period == 0 ? period : 0;
+}
+
 /// Throws what encoding throws.
 process::task* process_pool_executor::impl::prepare(detail::state_base& call,
                                                     const submit_options& options) {
@@ -111,9 +137,10 @@ process::task* process_pool_executor::impl::prepare(detail::state_base& call,
                       std::to_string(options_.max_message) +
                       "; it was not sent: raise the limit, or pass less"};
   }
-  process::task* t = process::task::make(call, options, *frame, parts);
+  process::task* t = process::task::make(call, options, *frame, parts, sample());
   t->header().size = header.size;
   t->header().parts = header.parts;
+  t->header().is_measured = t->weight != 0;
   t->memories = std::move(memories.all);
   return t;
 }
@@ -126,14 +153,8 @@ void process_pool_executor::impl::enqueue(detail::state_base& call, const submit
         "submit a function, a captureless lambda or cadre::bind with values as arguments, in "
         "future.then(f) for example"};
   }
-  bool open = false;
-  {
-    const std::lock_guard held{mutex_};
-    open = !closed_;
-    // Before the call is anyone else's: there may be no thread.
-    if (open && !collector_.joinable()) start_collector();
-  }
-  if (!open) refuse();
+  // relaxed: a hint, so that not every call takes the lock twice; the pool may be closed after it.
+  if (!open_.load(std::memory_order_relaxed) && !open()) refuse();
   reserve_room();
   process::task* t = nullptr;
   try {
@@ -282,9 +303,9 @@ void process_pool_executor::impl::fail_queued(lock& held, const std::string& why
   std::vector<verdict> verdicts;
   while (!queue_.empty())
     verdicts.push_back({&queue_.pop(), nullptr, std::make_exception_ptr(broken_executor{why})});
+  count(verdicts);
   held.unlock();
-  conclude({}, verdicts);
-  held.lock();
+  conclude({}, verdicts, held);
 }
 
 bool process_pool_executor::impl::wait_until_idle(detail::time_point deadline) noexcept {
@@ -303,8 +324,7 @@ bool process_pool_executor::impl::wait_until_idle(detail::time_point deadline) n
 shutdown_report process_pool_executor::impl::shutdown(const shutdown_options& options) {
   if (forked()) return {};
   lock held{mutex_};
-  closed_ = true;
-  if (room_) room_->close();
+  close();
   // Of one of its own callbacks, or on its own thread: it cannot wait for itself.
   const bool here = concluding_here() == this || collector_.get_id() == std::this_thread::get_id();
   held.unlock();
@@ -344,10 +364,9 @@ shutdown_report process_pool_executor::impl::shutdown(const shutdown_options& op
 void process_pool_executor::impl::end_workers(int signal) {
   if (forked()) return;
   lock held{mutex_};
-  closed_ = true;
+  close();
   killed_ = true;
   start_wanted_ = false;
-  if (room_) room_->close();
   held.unlock();
   cancel_pending();
   held.lock();

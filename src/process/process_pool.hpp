@@ -55,7 +55,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   detail::wait_helper* begin_help(detail::state_base& call) noexcept override;
   // wait_helper
   void help(detail::state_base& awaited, detail::time_point deadline) noexcept override;
-  void end_help() noexcept override;
+  void end_help(detail::state_base& awaited) noexcept override;
 
  private:
   using clock = std::chrono::steady_clock;
@@ -67,9 +67,16 @@ class process_pool_executor::impl final : public detail::call_owner,
     process::task* of;
     process::answer* answered = nullptr;  // or, if null:
     std::exception_ptr error = nullptr;
+
+    bool is_value() const noexcept {
+      return answered != nullptr && answered->header.kind == process::frame_kind::value;
+    }
   };
 
   // process_pool.cpp: submitters and the public face
+  bool open();
+  void close() noexcept;
+  std::uint32_t sample() const noexcept;
   process::task* prepare(detail::state_base& call, const submit_options& options);
   void reserve_room();
   [[noreturn]] void refuse();
@@ -93,8 +100,10 @@ class process_pool_executor::impl final : public detail::call_owner,
   void initialised(process::remote_worker& w, const process::answers& from,
                    const process::answer& a);
   void take_answer(process::remote_worker& w, const process::answers& from, process::answer& a,
-                   clock::time_point now, std::vector<verdict>& to);
-  void conclude(const process::answers& from, std::vector<verdict>& all) noexcept;
+                   std::vector<verdict>& to);
+  void measure(const process::task& t, const process::answer_header& a) noexcept;
+  void count(const std::vector<verdict>& all) noexcept;
+  void conclude(const process::answers& from, std::vector<verdict>& all, lock& held) noexcept;
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
   void count_as_failed() noexcept;
   void end_worker(process::remote_worker& w);
@@ -137,6 +146,9 @@ class process_pool_executor::impl final : public detail::call_owner,
   // Wakes the collector. Shared memory that outlives the pool may ring it.
   const std::shared_ptr<ipc::event> control_ = std::make_shared<ipc::event>();
   ipc::poller poller_;
+
+  sync::atomic<bool> open_{false};            // not closed, and there is a collector: a hint
+  sync::atomic<bool> calls_are_fast_{false};  // of late: a hint
 
   mutable sync::mutex mutex_;  // guards what follows
   std::shared_ptr<process::worker_starter> starter_;

@@ -80,6 +80,11 @@ class remote_worker {
   void send(task& t);
   /// False if there was no room, or nothing to send.
   bool send_more();
+  /// The lines that the next small call will be written to, which the worker has read.
+  void prefetch_next() const noexcept {
+    channel_->prefetch_for_write(sizeof(request_header));
+    page_->claims.prefetch(next_ % ipc::claim_table::slot_count);
+  }
   bool is_sending() const noexcept { return sending_ != nullptr || !control_.empty(); }
   /// Sends a frame that belongs to no call.
   void send_control(request_header header, std::span<const std::byte> body);

@@ -36,12 +36,13 @@ class task {
  public:
   /// Takes over a reference to `call`. `frame`: a request_header and the encoded call, with `parts`
   /// behind it; large ones are moved from.
+  /// `weight`: see there.
   static task* make(detail::state_base& call, const submit_options& options, encoder& frame,
-                    detail::large_parts& parts) {
+                    detail::large_parts& parts, std::uint32_t weight) {
     const bool large = frame.size() > largest_inline || !parts.empty();
     const std::size_t size = sizeof(task) + (large ? 0 : frame.size());
     void* memory = detail::allocate_block(size);
-    return ::new (memory) task{call, options, frame, parts, size, large};
+    return ::new (memory) task{call, options, frame, parts, weight, size, large};
   }
   void destroy() noexcept {
     const std::size_t size = block_size_;
@@ -86,7 +87,10 @@ class task {
   unsigned retries;
   unsigned losses = 0;  // workers that died before they said that they had begun it
 
-  const std::chrono::steady_clock::time_point submitted = std::chrono::steady_clock::now();
+  // Its times count for so many calls; 0: they are not taken.
+  const std::uint32_t weight;
+  const std::chrono::steady_clock::time_point submitted =
+      weight != 0 ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
 
  private:
   // Up to here a frame lies behind its task; a larger one stays where it was encoded.
@@ -107,11 +111,12 @@ class task {
   };
 
   task(detail::state_base& call, const submit_options& options, encoder& frame,
-       detail::large_parts& parts, std::size_t block, bool large)
+       detail::large_parts& parts, std::uint32_t counts_for, std::size_t block, bool large)
       : priority{options.priority},
         timeout{options.timeout},
         grace{options.grace},
         retries{options.retries},
+        weight{counts_for},
         call_{&call},
         block_size_{block},
         frame_size_{frame.size()} {

@@ -219,6 +219,7 @@ class server {
       page_.claims.prefetch(next_slot_);
       if (!read(&request, sizeof request)) return EXIT_FAILURE;
       next_slot_ = request.slot + 1;
+      channel_.prefetch_for_write(sizeof(answer_header));
       // From here to the answer the parent sees a call that was begun and not answered, if this
       // process dies. dies here: the survivor sees the call as lost; test
       // fault.process_pool_fault.a_call_that_kills_its_worker_costs_itself_only.
@@ -369,7 +370,8 @@ class server {
   /// False if it threw.
   bool serve(const request_header& request, std::span<const std::byte> body) {
     clear_out();
-    serving_ = {.request = &request, .begin = clock::now()};
+    serving_ = {.request = &request};
+    if (request.is_measured != 0) serving_.begin = clock::now();
     bool watched = false;
     const std::size_t name_size = std::min<std::size_t>(request.name_size, body.size());
     const std::string_view name{reinterpret_cast<const char*>(body.data()), name_size};
@@ -411,8 +413,10 @@ class server {
 
   void send_answer(frame_kind kind) {
     answer_header answer{.kind = kind};
-    answer.run_ns =
-        static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - serving_.begin}.count());
+    if (serving_.request->is_measured != 0) {
+      const std::chrono::nanoseconds took = clock::now() - serving_.begin;
+      answer.run_ns = static_cast<std::uint64_t>(took.count());
+    }
     // What is left of the arguments comes before the parent can take an answer out of the way.
     arriving_.skip(arriving_.left());
     reply(answer, *serving_.request);

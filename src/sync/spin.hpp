@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// spin_until: waits awake, for what will probably come before a sleep would have paid off.
+// spin_until, watch_until: wait awake, for what will probably come before a sleep would have paid off.
 #pragma once
 
 #include <chrono>
@@ -43,19 +43,31 @@ bool watch_until(Ready ready) {
   return false;
 }
 
-/// True as soon as `ready()`, false after `budget`. As look_until(); then other threads may run between
-/// the looks: the one that is waited for may need this very processor.
+/// True as soon as `ready()`, false after `budget`. Other threads may run between the looks: the one
+/// that is waited for may need this very processor.
 template <typename Ready>
-bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
+bool yield_until(Ready ready, std::chrono::nanoseconds budget) {
   using clock = std::chrono::steady_clock;
-  if (budget <= budget.zero()) return ready();
-  if (look_until(ready)) return true;
   const clock::time_point end = clock::now() + budget;
   do {
     if (ready()) return true;
     yield();
   } while (clock::now() < end);
   return ready();
+}
+
+/// First as look_until(), then as yield_until(); without a budget, one look.
+template <typename Ready>
+bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
+  if (budget <= budget.zero()) return ready();
+  return look_until(ready) || yield_until(ready, budget);
+}
+
+/// As spin_until(), but first as watch_until().
+template <typename Ready>
+bool watch_until(Ready ready, std::chrono::nanoseconds budget) {
+  if (budget <= budget.zero()) return ready();
+  return watch_until(ready) || yield_until(ready, budget);
 }
 
 }  // namespace cadre::sync

@@ -127,7 +127,7 @@ class small_pool {
     maker_.last->portable()->encode(*maker_.last, frame);
     header.size = frame.size() - sizeof header;
     detail::large_parts none{detail::large_parts::mode::copied, nullptr};
-    task* t = task::make(*maker_.last, {}, frame, none);
+    task* t = task::make(*maker_.last, {}, frame, none, 1);
     t->header().size = header.size;
     sent_.insert(t);
     worker_.send(*t);

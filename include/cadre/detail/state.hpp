@@ -127,7 +127,7 @@ class wait_helper {
   /// Works for a while, at least until `awaited` is done or it is better to sleep.
   virtual void help(state_base& awaited, time_point deadline) noexcept = 0;
   /// Ends what call_owner::begin_help() began.
-  virtual void end_help() noexcept = 0;
+  virtual void end_help(state_base& awaited) noexcept = 0;
 
  protected:
   ~wait_helper() = default;
@@ -298,7 +298,7 @@ class CADRE_API state_base {
     // release: pairs with the acquire in get_status(). Its failure needs no order: relaxed.
     if (!word_.compare_exchange_strong(expected, final, std::memory_order_release,
                                        std::memory_order_relaxed)) {
-      finish_slow(final);
+      publish(final, false);
     }
   }
 
@@ -388,7 +388,7 @@ class CADRE_API state_base {
   bool ask_owner(bool (call_owner::*question)(state_base&) noexcept) noexcept;
   void help_owner(time_point deadline) noexcept;
   bool try_start_slow() noexcept;
-  void finish_slow(status final) noexcept;
+  bool publish(status final, bool only_pending) noexcept;
   bool settle_slow(status final) noexcept;
   void notify_all(listener* newest) noexcept;
 
