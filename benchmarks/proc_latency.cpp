@@ -3,6 +3,11 @@
 // once?
 #include <cadre/process_pool_executor.hpp>
 
+#include <sys/mman.h>
+
+#include <atomic>
+#include <new>
+
 #include "processes.hpp"
 
 namespace {
@@ -34,6 +39,36 @@ void measure(const bench::report& report) {
   });
 }
 
+/// No pool: one word to another process and one back, each on a line of its own. Nothing that goes
+/// through shared memory can take less.
+void measure_lines(const bench::report& report) {
+  struct lines {
+    alignas(64) std::atomic<int> there{0};
+    alignas(64) std::atomic<int> back{0};
+  };
+  void* const memory =
+      mmap(nullptr, sizeof(lines), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) std::exit(EXIT_FAILURE);
+  auto& shared = *new (memory) lines;
+  constexpr int last = -1;
+  const pid_t peer = fork();
+  if (peer == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (int seen = 0; seen != last;) {
+      const int now = shared.there.load(std::memory_order_acquire);
+      if (now != seen) shared.back.store(seen = now, std::memory_order_release);
+    }
+    _exit(0);
+  }
+  measure_calls(report, 50'000, [&, turn = 0](int) mutable {
+    shared.there.store(++turn, std::memory_order_release);
+    while (shared.back.load(std::memory_order_acquire) != turn) {
+    }
+  });
+  shared.there.store(last);
+  waitpid(peer, nullptr, 0);
+}
+
 void measure_forks(const bench::report& report) {
   measure_calls(report, 500, [](int) { bench::forked([] {}); });
 }
@@ -46,5 +81,6 @@ int main(int argc, char** argv) {
                      {"pipe", measure<bench::pipe_workers>},
                      {"unix_socket", measure<bench::socket_workers>},
                      {"boost_mq", measure<bench::queue_workers>},
+                     {"shared_lines", measure_lines},
                      {"fork_per_call", measure_forks}});
 }
