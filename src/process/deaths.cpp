@@ -124,8 +124,10 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
                   ? verdict_on(*v.of, w, how)
                   : std::make_exception_ptr(broken_executor{broken_why});
   }
-  gone = {};
   conclude({}, verdicts, held);
+  held.unlock();
+  gone = {};
+  held.lock();
   if (failed_starts_ >= (options_.initializer ? most_failed_initializers : most_failed_starts)) {
     break_pool("workers die before they can run a call; the last one, " + cause, held);
   }

@@ -201,15 +201,16 @@ void process_pool_executor::impl::begin_head(remote_worker& w) noexcept {
 bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   if (w.reading || w.fault != nullptr || !w.readable()) return false;
   const process::borrowed<answers> batch;
+  const process::borrowed<std::vector<verdict>> verdicts;
   w.reading = true;
   held.unlock();
   const char* fault = remote_worker::damaged;
   try {
+    verdicts->reserve(most_answers);  // there is one of each at most
     if (w.read(*batch, most_answers)) fault = nullptr;
   } catch (const std::exception&) {
     fault = "this process had no memory for what it had sent, and ended it";
   }
-  const process::borrowed<std::vector<verdict>> verdicts;
   held.lock();
   w.reading = false;
   w.prefetch_next();
@@ -304,7 +305,7 @@ void process_pool_executor::impl::conclude(const answers& from, std::vector<verd
   const std::size_t calls = all.size();
   all.clear();  // exceptions go without the lock
   held.lock();
-  over(calls);
+  if (calls != 0) over(calls);
 }
 
 /// A call that was counted as finished, before its result could not be decoded.
