@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "process/answers.hpp"
 
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <span>
 #include <utility>
 
@@ -32,38 +35,107 @@ bool answer_reader::receive_memories(ipc::packet_socket& packets) {
   return true;
 }
 
+/// After the header. False if it says what cannot be.
+bool answer_reader::begin_body(ipc::packet_socket& packets) {
+  if (header_.size > max_message_ || header_.parts > max_message_ - header_.size) return false;
+  if (header_.memories != 0 && !receive_memories(packets)) return false;
+  have_ = 0;
+  const bool is_one_part = header_.kind == frame_kind::value && header_.parts != 0 &&
+                           header_.size == sizeof(std::uint64_t);
+  now_ = is_one_part ? stage::asking : stage::body;
+  return true;
+}
+
+/// False if it is not there yet.
+bool answer_reader::read_word(ipc::parent_end& channel) {
+  constexpr std::size_t size = detail::part_alignment;  // with its padding
+  have_ += channel.read_some(buffer_.data() + have_, size - have_);
+  if (have_ < size) return false;
+  std::uint64_t word = 0;
+  std::memcpy(&word, buffer_.data(), sizeof word);
+  landing_ = land_(word, static_cast<std::size_t>(header_.parts));
+  if (landing_) {
+    padding_ = static_cast<std::size_t>(header_.parts) - landing_->left();
+    word_ = word;
+    have_ = 0;
+    now_ = stage::parts;
+  } else {
+    large_ = detail::large_buffer{body_size()};
+    std::memcpy(large_.data(), buffer_.data(), size);
+    now_ = stage::body;
+  }
+  return true;
+}
+
+/// False if not all of them are there. All that is there is taken.
+bool answer_reader::read_parts(ipc::parent_end& channel, answers& to) {
+  detail::landing& at = *landing_;
+  const std::size_t unit = at.unit();
+  while (at.left() != 0) {
+    const auto there = channel.peek();
+    if (there.empty()) return false;
+    const auto address = reinterpret_cast<std::uintptr_t>(there.data());
+    if (have_ == 0 && there.size() >= unit && address % detail::alignment_of_unit(unit) == 0) {
+      const auto whole = there.first(std::min({there.size(), at.left(), piece}) / unit * unit);
+      at.append(whole);
+      channel.consume(whole.size());
+    } else {
+      const std::size_t most = std::min(at.left(), buffer_.size() / unit * unit);
+      have_ += channel.read_some(buffer_.data() + have_, most - have_);
+      const std::size_t whole = have_ / unit * unit;
+      at.append(std::span{buffer_}.first(whole));
+      have_ -= whole;
+      std::memmove(buffer_.data(), buffer_.data() + whole, have_);
+    }
+  }
+  have_ += channel.read_some(buffer_.data() + have_, padding_ - have_);
+  if (have_ < padding_) return false;
+  const std::size_t offset = to.bytes.size();
+  to.bytes.resize(offset + sizeof word_);
+  std::memcpy(to.bytes.data() + offset, &word_, sizeof word_);
+  to.list.push_back(
+      {header_, offset, {}, std::exchange(memories_, {}), std::exchange(landing_, nullptr)});
+  return true;
+}
+
+/// False if not all of it is there.
+bool answer_reader::read_body(ipc::parent_end& channel, answers& to) {
+  const std::size_t size = body_size();
+  // The memory for it is taken now, but used only as far as bytes arrive. What is there is always
+  // taken: a worker may die in the midst of a body, and be buried only when nothing of it is left to
+  // read.
+  if (!large_ && (header_.size > largest_small || header_.parts != 0 ||
+                  (size != 0 && channel.readable() < size))) {
+    large_ = detail::large_buffer{size};
+  }
+  if (!large_) {
+    const std::size_t offset = to.bytes.size();
+    to.bytes.resize(offset + size);
+    channel.read_some(to.bytes.data() + offset, size);
+    to.list.push_back({header_, offset, {}, std::exchange(memories_, {}), {}});
+    return true;
+  }
+  have_ += channel.read_some(large_.data() + have_, size - have_);
+  if (have_ < size) return false;
+  to.list.push_back({header_, 0, std::exchange(large_, {}), std::exchange(memories_, {}), {}});
+  return true;
+}
+
 bool answer_reader::read(ipc::parent_end& channel, ipc::packet_socket& packets, answers& to,
                          std::size_t most) {
   while (to.list.size() < most) {
-    if (!in_body_) {
+    if (now_ == stage::header) {
       auto* header = reinterpret_cast<std::byte*>(&header_);
       have_ += channel.read_some(header + have_, sizeof header_ - have_);
       if (have_ < sizeof header_) break;
-      // The memory for it is taken now, but used only as far as bytes arrive.
-      if (header_.size > max_message_ || header_.parts > max_message_ - header_.size) return false;
-      if (header_.memories != 0 && !receive_memories(packets)) return false;
-      have_ = 0;
-      in_body_ = true;
-      if (header_.size > largest_small || header_.parts != 0) {
-        large_ = detail::large_buffer{body_size()};
-      }
+      if (!begin_body(packets)) return false;
     }
-    const std::size_t size = body_size();
-    // What is there is always taken: a worker may die in the midst of a body, and be buried only when
-    // nothing of it is left to read.
-    if (!large_ && size != 0 && channel.readable() < size) large_ = detail::large_buffer{size};
-    if (!large_) {
-      const std::size_t offset = to.bytes.size();
-      to.bytes.resize(offset + size);
-      channel.read_some(to.bytes.data() + offset, size);
-      to.list.push_back({header_, offset, {}, std::exchange(memories_, {})});
-    } else {
-      have_ += channel.read_some(large_.data() + have_, size - have_);
-      if (have_ < size) break;
-      to.list.push_back({header_, 0, std::exchange(large_, {}), std::exchange(memories_, {})});
-    }
+    if (now_ == stage::asking) break;
+    if (now_ == stage::word && !read_word(channel)) break;
+    if (now_ == stage::parts && !read_parts(channel, to)) break;
+    if (now_ == stage::body && !read_body(channel, to)) break;
     have_ = 0;
-    in_body_ = false;
+    now_ = stage::header;
   }
   return !channel.poisoned();
 }

@@ -2,7 +2,12 @@
 // What a worker sent back, copied out of its reach: nobody else can change it any more.
 #pragma once
 
+#include <cadre/detail/codec_parts.hpp>
+
+#include <array>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -20,6 +25,7 @@ struct answer {
   std::size_t offset = 0;      // in answers::bytes; unless it is large
   detail::large_buffer large;  // a large one, with its parts
   std::vector<received_memory> memories;
+  std::unique_ptr<detail::landing> landed;  // its parts, already in place
 };
 
 /// A batch of answers. Kept by a thread from one batch to the next, for its memory.
@@ -33,7 +39,7 @@ struct answers {
   }
   /// The large parts of the value.
   std::span<const std::byte> parts(const answer& a) const noexcept {
-    if (a.header.parts == 0) return {};
+    if (a.header.parts == 0 || a.landed) return {};
     return {a.large.data() + detail::padded(static_cast<std::size_t>(a.header.size)),
             static_cast<std::size_t>(a.header.parts)};
   }
@@ -52,17 +58,40 @@ class answer_reader {
   /// that cannot be: it is not to be read again.
   bool read(ipc::parent_end& channel, ipc::packet_socket& packets, answers& to, std::size_t most);
 
+  /// True if a large answer has begun, and is not read before it is known where to put it.
+  bool asks_where() const noexcept { return now_ == stage::asking; }
+  /// Of which call it is the answer.
+  std::uint64_t number() const noexcept { return header_.number; }
+  /// Null: nowhere in particular. Requires asks_where().
+  void put_it(detail::land_function where) noexcept {
+    land_ = where;
+    now_ = where != nullptr ? stage::word : stage::body;
+  }
+
  private:
   static constexpr std::size_t largest_small = 4096;
+  static constexpr std::size_t piece = std::size_t{32} << 10;  // read before it is given back
+  // What is next. A body of one word with large parts may be put in place: then it is asking, word,
+  // parts; any other one is body.
+  enum class stage { header, asking, word, parts, body };
 
   std::size_t body_size() const noexcept;  // with parts
-
-  const std::size_t max_message_;
-  answer_header header_{};
-  std::size_t have_ = 0;  // bytes of the header, or of the body
-  bool in_body_ = false;
+  bool begin_body(ipc::packet_socket& packets);
+  bool read_word(ipc::parent_end& channel);
+  bool read_parts(ipc::parent_end& channel, answers& to);
+  bool read_body(ipc::parent_end& channel, answers& to);
   bool receive_memories(ipc::packet_socket& packets);
 
+  const std::size_t max_message_;
+  stage now_ = stage::header;
+  answer_header header_{};
+  std::size_t have_ = 0;  // bytes of the header, of the body, or in buffer_
+  detail::land_function land_ = nullptr;
+  std::uint64_t word_ = 0;  // the body
+  std::unique_ptr<detail::landing> landing_;
+  std::size_t padding_ = 0;  // behind its elements
+  // What arrived in part, or lies where it cannot be read in place.
+  alignas(detail::part_alignment) std::array<std::byte, detail::largest_part_element> buffer_;
   detail::large_buffer large_;
   std::vector<received_memory> memories_;
 };

@@ -40,6 +40,8 @@ class answer_parts final : public detail::parts_in_memory {
   answer_parts(std::span<const std::byte> bytes, const task& of, answer& a)
       : parts_in_memory{bytes}, of_{of}, answer_{a}, opened_(a.memories.size()) {}
 
+  detail::landing* landed() noexcept override { return answer_.landed.get(); }
+
   std::shared_ptr<const void> attached(std::uint64_t number) override {
     if (number % 2 == 0) {
       for (const detail::memory_ptr& memory : of_.memories) {
@@ -202,6 +204,7 @@ bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
   if (w.reading || w.fault != nullptr || !w.readable()) return false;
   const process::borrowed<answers> batch;
   const process::borrowed<std::vector<verdict>> verdicts;
+  w.place_answer();
   w.reading = true;
   held.unlock();
   const char* fault = remote_worker::damaged;

@@ -227,6 +227,14 @@ bool remote_worker::take_next(const answer_header& a, task*& t) noexcept {
   return true;
 }
 
+void remote_worker::place_answer() noexcept {
+  if (!reader_.asks_where()) return;
+  // A worker may answer what nobody asked.
+  const bool in_turn = first_ != next_ && reader_.number() == first_;
+  const task* const t = in_turn ? entry(first_) : nullptr;
+  reader_.put_it(t != nullptr ? t->call().portable()->land : nullptr);
+}
+
 std::vector<task*> remote_worker::take_all() {
   std::vector<task*> all;
   for (; first_ != next_; ++first_) {

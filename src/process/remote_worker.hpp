@@ -130,6 +130,8 @@ class remote_worker {
   void disarm() noexcept;
   bool poisoned() const noexcept { return channel_ && channel_->poisoned(); }
   bool readable() noexcept { return channel_ && channel_->readable() != 0; }
+  /// Says where a large answer is to be put that has begun. Before read().
+  void place_answer() noexcept;
   /// By the thread that has set `reading`; without the lock.
   bool read(answers& to, std::size_t most) {
     return reader_.read(*channel_, hello_.first, to, most);

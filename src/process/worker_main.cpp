@@ -168,13 +168,25 @@ class arriving_parts final : public detail::part_source {
  public:
   using read_function = std::function<void(void* to, std::size_t size)>;
 
-  arriving_parts(read_function read, memory_table& memories)
-      : read_{std::move(read)}, memories_{memories} {}
+  arriving_parts(ipc::worker_end& channel, read_function read, memory_table& memories)
+      : channel_{channel}, read_{std::move(read)}, memories_{memories} {}
 
   void begin(std::size_t size) noexcept { left_ = size; }
 
   std::span<const std::byte> next(std::size_t most, std::size_t unit) override {
-    const std::size_t size = std::min({most, left_, sizeof piece_}) / unit * unit;
+    give_back();
+    const std::size_t wanted = std::min(most, left_) / unit * unit;
+    // Where it lies, if elements can.
+    if (channel_.peek().empty()) static_cast<void>(channel_.wait({.bytes = 1}));
+    const auto there = channel_.peek();
+    const auto address = reinterpret_cast<std::uintptr_t>(there.data());
+    std::size_t size = std::min({wanted, there.size(), remote_worker::publish_every}) / unit * unit;
+    if (size != 0 && address % detail::alignment_of_unit(unit) == 0) {
+      lent_ = size;
+      left_ -= size;
+      return there.first(size);
+    }
+    size = std::min(wanted, sizeof piece_ / unit * unit);
     read_(piece_, size);
     left_ -= size;
     return {piece_, size};
@@ -185,15 +197,22 @@ class arriving_parts final : public detail::part_source {
     return memories_.argument(number);
   }
 
-  /// Those that nobody wanted.
+  /// Those that nobody wanted. Before anything else is read, if only of none.
   void skip(std::size_t size) {
+    give_back();
     for (const std::size_t end = left_ - std::min(size, left_); left_ != end;) next(left_ - end, 1);
   }
 
  private:
+  void give_back() noexcept {
+    if (lent_ != 0) channel_.consume(std::exchange(lent_, 0));
+  }
+
+  ipc::worker_end& channel_;
   const read_function read_;
   memory_table& memories_;
   std::size_t left_ = 0;
+  std::size_t lent_ = 0;  // bytes of the channel that the last piece is
   alignas(detail::part_alignment) std::byte piece_[std::size_t{16} << 10];
 };
 
@@ -451,8 +470,8 @@ class server {
   memory_table memories_;
   std::size_t next_slot_ = 0;  // probably
   detail::large_parts parts_{[this] { deliver(); }, &memories_};
-  arriving_parts arriving_{[this](void* to, std::size_t size) { read_or_throw(to, size); },
-                           memories_};
+  arriving_parts arriving_{
+      channel_, [this](void* to, std::size_t size) { read_or_throw(to, size); }, memories_};
   std::array<std::byte, 4096> small_body_;
   detail::large_buffer large_body_;
   bool body_lost_ = false;

@@ -50,6 +50,22 @@ std::vector<std::string> echo(std::vector<std::string> texts, const std::string&
   return texts;
 }
 
+std::vector<std::uint64_t> echo_numbers(std::vector<std::uint64_t> all,
+                                        const std::string& /*padding*/) {
+  return all;
+}
+
+/// What an answer has beside its bytes.
+class answer_parts final : public detail::parts_in_memory {
+ public:
+  answer_parts(const process::answers& batch, const process::answer& a)
+      : detail::parts_in_memory{batch.parts(a)}, landed_{a.landed.get()} {}
+  detail::landing* landed() noexcept override { return landed_; }
+
+ private:
+  detail::landing* landed_;
+};
+
 /// Makes the calls of submit() and keeps them.
 class call_maker final : public executor {
  public:
@@ -85,8 +101,12 @@ class hostile_worker {
     header.number = from.byte();
     header.size = from.byte() * (from.byte() % 16U == 0 ? 100U : 1U);
     header.run_ns = from.byte();
+    const bool may_land = header.kind == frame_kind::value && header.size == sizeof(std::uint64_t);
+    if (may_land) header.parts = from.byte() * sizeof(std::uint64_t);
     write(std::as_bytes(std::span{&header, 1}));
     write(from.take(static_cast<std::size_t>(header.size)));
+    if (header.parts != 0) write(from.take(detail::part_alignment - sizeof(std::uint64_t)));
+    write(from.take(static_cast<std::size_t>(header.parts)));
   }
   void consume(std::uint64_t bytes) { half_.words.head.store(head_ += bytes); }
   void set_tail(std::uint64_t to) { half_.words.tail.store(tail_ = to); }
@@ -119,8 +139,13 @@ class small_pool {
 
   void submit(std::size_t padding) {
     if (!worker_.may_send()) return;
-    futures_.push_back(
-        maker_.submit(&echo, std::vector<std::string>{"a", ""}, std::string(padding, 'x')));
+    if (padding % 2 == 0) {
+      futures_.push_back(
+          maker_.submit(&echo, std::vector<std::string>{"a", ""}, std::string(padding, 'x')));
+    } else {
+      numbers_.push_back(maker_.submit(&echo_numbers, std::vector<std::uint64_t>{1, 2},
+                                       std::string(padding, 'x')));
+    }
     process::request_header header;
     encoder frame;
     frame.write(&header, sizeof header);
@@ -146,6 +171,7 @@ class small_pool {
   void read() {
     if (worker_.fault != nullptr) return;
     batch_.clear();
+    worker_.place_answer();
     const bool sound = worker_.read(batch_, 64);
     for (const process::answer& a : batch_.list) {
       const std::size_t before = worker_.in_flight();
@@ -170,6 +196,8 @@ class small_pool {
     detail::state_base& call = t->call();
     require(call.try_start(), "a call is over once");
     decoder in{batch_.body(a)};
+    answer_parts parts{batch_, a};
+    detail::apart::receive(in, parts);
     if (a.header.kind == frame_kind::value) {
       call.finish(call.portable()->decode_result(call, in));
     } else {
@@ -194,6 +222,7 @@ class small_pool {
   remote_worker worker_{0, 1, max_message};
   call_maker maker_;
   std::vector<future<std::vector<std::string>>> futures_;
+  std::vector<future<std::vector<std::uint64_t>>> numbers_;
   std::set<task*> sent_;
   process::answers batch_;
 };

@@ -127,6 +127,7 @@ class hostile_pool {
 
   void read() {
     answers_.clear();
+    if (parser_.asks_where()) parser_.put_it(nullptr);
     parser_.read(*reader_, hello_.first, answers_, 64);
   }
 

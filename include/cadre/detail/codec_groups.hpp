@@ -157,6 +157,18 @@ struct builtin_codec<T, kind::container> {
   using parts = decltype(parts_of_container<T>());
   static constexpr std::size_t min_size = sizeof(std::uint64_t);
 
+  /// As a large part, if it is one: what can be filled piece by piece.
+  static constexpr bool goes_apart = [] {
+    if constexpr (std::ranges::contiguous_range<const T> && is_bulk<element>()) {
+      return sizeof(element) <= largest_part_element && alignof(element) <= part_alignment &&
+             requires(T& t, const element* e) {
+               t.reserve(std::size_t{});
+               t.insert(t.end(), e, e);
+             };
+    }
+    return false;
+  }();
+
   static void encode(encoder& out, const T& value) {
     if constexpr (goes_apart) {
       if (apart::put(out, value.size(), std::ranges::data(value), sizeof(element) * value.size())) {
@@ -199,23 +211,26 @@ struct builtin_codec<T, kind::container> {
     }
   }
 
+  /// For a value that is this container. Null unless the parts are its elements.
+  static std::unique_ptr<landing> land(std::uint64_t word, std::size_t size) {
+    if constexpr (goes_apart) {
+      const std::uint64_t count = word & ~apart_bit;
+      if ((word & apart_bit) != 0 && count <= size / sizeof(element) &&
+          padded(static_cast<std::size_t>(count) * sizeof(element)) == size) {
+        return std::make_unique<landing_place>(static_cast<std::size_t>(count));
+      }
+    }
+    return nullptr;
+  }
+
  private:
   // Elements that may take no bytes get one each, so that no count exceeds the bytes that are left.
   static constexpr bool counts_empty = detail::min_size<element>() == 0;
 
-  /// As a large part, if it is one: what can be filled piece by piece.
-  static constexpr bool goes_apart = [] {
-    if constexpr (std::ranges::contiguous_range<const T> && is_bulk<element>()) {
-      return sizeof(element) <= largest_part_element && alignof(element) <= part_alignment &&
-             requires(T& t, const element* e) {
-               t.reserve(std::size_t{});
-               t.insert(t.end(), e, e);
-             };
-    }
-    return false;
-  }();
-
   static T decode_apart(decoder& in, std::uint64_t count) {
+    if (auto* there = dynamic_cast<landing_place*>(apart::landed(in))) {
+      return std::move(there->container);
+    }
     part_source& from = apart::source(in, count, sizeof(element));
     const std::size_t size = static_cast<std::size_t>(count) * sizeof(element);
     T result;
@@ -230,6 +245,19 @@ struct builtin_codec<T, kind::container> {
     from.end_part(size);
     return result;
   }
+
+  struct landing_place final : landing {
+    explicit landing_place(std::size_t count) : landing{count, sizeof(element)} {
+      container.reserve(count);
+      advise_huge_pages(std::ranges::data(container), count * sizeof(element));
+    }
+    void put(std::span<const std::byte> bytes) override {
+      const auto* first = reinterpret_cast<const element*>(bytes.data());
+      container.insert(container.end(), first, first + bytes.size() / sizeof(element));
+    }
+
+    T container;
+  };
 
   static T decode_bulk(std::span<const std::byte> bytes) {
     const std::size_t count = bytes.size() / sizeof(element);

@@ -32,12 +32,42 @@ constexpr std::size_t padded(std::size_t size) noexcept {
   return (size + part_alignment - 1) & ~(part_alignment - 1);
 }
 
+/// A container whose elements are put into it as they arrive, before there is a decoder: for a value
+/// that is one large part.
+class landing {
+ public:
+  landing(std::uint64_t count, std::size_t unit) noexcept : unit_{unit}, left_{count * unit} {}
+  landing(const landing&) = delete;
+  landing& operator=(const landing&) = delete;
+  virtual ~landing() = default;
+
+  /// The size of an element.
+  std::size_t unit() const noexcept { return unit_; }
+  /// The bytes that have not arrived.
+  std::size_t left() const noexcept { return left_; }
+  /// `bytes`: a multiple of unit(), at most left(); aligned as elements are. Throws std::bad_alloc.
+  void append(std::span<const std::byte> bytes) {
+    put(bytes);
+    left_ -= bytes.size();
+  }
+
+ private:
+  virtual void put(std::span<const std::byte> bytes) = 0;
+
+  const std::size_t unit_;
+  std::size_t left_;
+};
+
+/// Makes one for a value that is encoded as `word` and `size` bytes of large parts; null if it cannot
+/// be. Throws std::bad_alloc.
+using land_function = std::unique_ptr<landing> (*)(std::uint64_t word, std::size_t size);
+
 /// The large parts of one value, in the order in which they are to be read.
 class part_source {
  public:
   /// The next bytes of a part: a multiple of `unit`, which divides `most`; at most `most`, at least
-  /// one unit; aligned to part_alignment or as the part is. Valid until the next call. Throws what
-  /// it takes to get them.
+  /// one unit; aligned as elements of that size are. Valid until the next call. Throws what it takes
+  /// to get them.
   virtual std::span<const std::byte> next(std::size_t most, std::size_t unit) = 0;
   /// After the last piece of a part.
   virtual void end_part(std::size_t size) = 0;
@@ -46,6 +76,9 @@ class part_source {
 
   /// What attachments::attach() gave this number; null if it is none.
   virtual std::shared_ptr<const void> attached(std::uint64_t number) = 0;
+
+  /// Where the only part is already; null if there is none.
+  virtual landing* landed() noexcept { return nullptr; }
 
  protected:
   ~part_source() = default;
@@ -73,6 +106,10 @@ struct CADRE_API apart {
   /// To be called after the encoding of a value that is about to be destroyed.
   static void deliver(encoder& out) {
     if (out.parts_ != nullptr) deliver_parts(out);
+  }
+
+  static landing* landed(const decoder& in) noexcept {
+    return in.parts_ != nullptr ? in.parts_->landed() : nullptr;
   }
 
   /// The source of a part of `size` bytes. Throws codec_error if there is none.
@@ -110,6 +147,12 @@ struct CADRE_API apart {
   static bool put_part(encoder& out, std::uint64_t count, const void* data, std::size_t size);
   static void deliver_parts(encoder& out);
 };
+
+/// What elements of that size are aligned to at most.
+constexpr std::size_t alignment_of_unit(std::size_t unit) noexcept {
+  const std::size_t power = unit & (~unit + 1);
+  return power < part_alignment ? power : part_alignment;
+}
 
 /// For memory that is about to be filled: larger pages, of which fewer have to be made.
 CADRE_API void advise_huge_pages(const void* data, std::size_t size) noexcept;

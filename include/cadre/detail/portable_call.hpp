@@ -56,6 +56,8 @@ struct portable_call_traits {
   /// Runner only: the value that run() encoded, or what it throws to decode it, is there, to be
   /// published with finish().
   state_base::status (*decode_result)(state_base& call, decoder& in) noexcept;
+  /// For a result that is one large part; null if it never is.
+  land_function land;
 };
 
 /// For a call that was to be encoded, and is run.
@@ -209,13 +211,21 @@ class portable_call final : public Call {
     });
   }
 
+  static constexpr land_function land() noexcept {
+    if constexpr (!std::is_void_v<value> && kind_of<value> == kind::container) {
+      if constexpr (builtin_codec<value>::goes_apart) return &builtin_codec<value>::land;
+    }
+    return nullptr;
+  }
+
   /// The callable is destroyed when it was encoded, or when it is clear that it will not be.
   void discard() noexcept override {
     if (!std::exchange(discarded_, true)) Call::discard();
   }
 
   static constexpr portable_call_traits traits{
-      &remote_side<value, work, Call::takes_token>::descriptor, &encode_call, &decode_result};
+      &remote_side<value, work, Call::takes_token>::descriptor, &encode_call, &decode_result,
+      land()};
 
   bool discarded_ = false;
 };

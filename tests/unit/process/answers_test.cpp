@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "process/answers.hpp"
 
+#include <cadre/codec.hpp>
+#include <cadre/errors.hpp>
+
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
 #include <span>
+#include <utility>
+#include <vector>
 
+#include "base/large_parts.hpp"
 #include "ipc/packet_socket.hpp"
 #include "support/channel_pair.hpp"
 
@@ -35,6 +45,124 @@ TEST(answer_reader, takes_what_there_is_of_an_answer_cut_short) {
   ASSERT_EQ(batch.list.size(), 1U);
   EXPECT_EQ(batch.list[0].header.number, 7U);
   EXPECT_EQ(batch.body(batch.list[0])[1], std::byte{2});
+}
+
+using numbers = std::vector<std::uint64_t>;
+
+numbers counting(std::size_t count) {
+  numbers made(count);
+  std::iota(made.begin(), made.end(), 1U);
+  return made;
+}
+
+/// The bytes of an answer whose body is one word and these parts.
+std::vector<std::byte> answer_of(std::uint64_t word, std::span<const std::uint64_t> parts) {
+  answer_header header{.number = 1, .size = sizeof word};
+  header.parts = detail::padded(parts.size_bytes());
+  std::vector<std::byte> all(sizeof header + detail::part_alignment + header.parts);
+  std::memcpy(all.data(), &header, sizeof header);
+  std::memcpy(all.data() + sizeof header, &word, sizeof word);
+  std::memcpy(all.data() + sizeof header + detail::part_alignment, parts.data(),
+              parts.size_bytes());
+  return all;
+}
+
+/// The other side of a worker that sends `bytes` in pieces, each of which is read before the next.
+class reading {
+ public:
+  explicit reading(std::size_t before) {
+    // So that what follows begins anywhere in the ring.
+    const std::vector<std::byte> none(before);
+    channel_.worker.write_some(none);
+    channel_.worker.publish();
+    channel_.parent.consume(channel_.parent.readable());
+  }
+
+  void receive(std::span<const std::byte> bytes, std::size_t piece) {
+    while (!bytes.empty()) {
+      const auto next = bytes.first(std::min(piece, bytes.size()));
+      ASSERT_EQ(channel_.worker.write_some(next), next.size());
+      channel_.worker.publish();
+      bytes = bytes.subspan(next.size());
+      ASSERT_TRUE(reader_.read(channel_.parent, packets_.first, batch, 10));
+      if (reader_.asks_where()) {
+        reader_.put_it(&detail::builtin_codec<numbers>::land);
+        ASSERT_TRUE(reader_.read(channel_.parent, packets_.first, batch, 10));
+      }
+      ASSERT_EQ(channel_.parent.readable(), 0U) << "all that is there is taken";
+    }
+  }
+
+  answers batch;
+
+ private:
+  test::channel_pair channel_;
+  std::pair<ipc::packet_socket, ipc::packet_socket> packets_ = ipc::packet_socket::pair();
+  answer_reader reader_{100'000};
+};
+
+/// As a pool decodes it.
+class parts_of final : public detail::parts_in_memory {
+ public:
+  parts_of(const answers& batch, answer& a)
+      : detail::parts_in_memory{batch.parts(a)}, landed_{a.landed.get()} {}
+  detail::landing* landed() noexcept override { return landed_; }
+
+ private:
+  detail::landing* landed_;
+};
+
+numbers decoded(answers& batch) {
+  answer& a = batch.list.at(0);
+  decoder in{batch.body(a)};
+  parts_of parts{batch, a};
+  detail::apart::receive(in, parts);
+  numbers value = decode<numbers>(in);
+  in.finish();
+  return value;
+}
+
+// Pieces of 1 and 13 bytes part elements; from 3 on, these are not aligned; 4000 goes round the ring.
+TEST(answer_reader, puts_a_large_vector_in_its_place_however_it_arrives) {
+  const numbers value = counting(1003);
+  const auto bytes = answer_of(value.size() | detail::apart_bit, value);
+  for (const std::size_t before : {0U, 3U, 4U, 4000U}) {
+    for (const std::size_t piece : {1U, 13U, 64U, 1000U, 4000U}) {
+      SCOPED_TRACE(testing::Message{} << before << ' ' << piece);
+      reading r{before};
+      r.receive(bytes, piece);
+      ASSERT_EQ(r.batch.list.size(), 1U);
+      EXPECT_TRUE(r.batch.list[0].landed);
+      EXPECT_EQ(decoded(r.batch), value);
+    }
+  }
+}
+
+TEST(answer_reader, has_the_next_answer_behind_one_in_its_place) {
+  const numbers value = counting(100);
+  auto bytes = answer_of(value.size() | detail::apart_bit, value);
+  const auto first = bytes;
+  bytes.insert(bytes.end(), first.begin(), first.end());
+  reading r{0};
+
+  r.receive(bytes, 700);
+
+  ASSERT_EQ(r.batch.list.size(), 2U);
+  std::swap(r.batch.list[0], r.batch.list[1]);
+  EXPECT_EQ(decoded(r.batch), value);
+}
+
+// A worker may say anything.
+TEST(answer_reader, puts_nothing_in_its_place_that_does_not_fit_its_count) {
+  const numbers value = counting(100);
+  for (const std::uint64_t count : {0ULL, 99ULL - 8, 109ULL, 1ULL << 40, ~0ULL >> 1}) {
+    SCOPED_TRACE(count);
+    reading r{0};
+    r.receive(answer_of(count | detail::apart_bit, value), 500);
+    ASSERT_EQ(r.batch.list.size(), 1U);
+    EXPECT_FALSE(r.batch.list[0].landed);
+    EXPECT_THROW(decoded(r.batch), codec_error);
+  }
 }
 
 }  // namespace
