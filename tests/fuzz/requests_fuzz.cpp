@@ -37,6 +37,13 @@
 
 extern "C" [[gnu::weak]] void __lsan_disable();
 
+// A worker that is told of more bytes than there is memory for drops them: the allocators of
+// sanitizers are to tell it so, not to end the process.
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+extern "C" const char* __tsan_default_options();
+extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
+
 namespace {
 
 using namespace cadre;
