@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How long is one call int -> int on its way to a worker process and back, when the next follows at
 // once?
+#include <cadre/inline_executor.hpp>
 #include <cadre/process_pool_executor.hpp>
 
 #include <sys/mman.h>
@@ -28,6 +29,13 @@ void measure_calls(const bench::report& report, int calls, Call call) {
 void measure_cadre(const bench::report& report) {
   cadre::process_pool_executor pool{bench::workers};
   measure_calls(report, 50'000, [&](int i) { pool.submit(&same, i).get(); });
+}
+
+/// No other process: what a call and its future take by themselves.
+void measure_inline(const bench::report& report) {
+  cadre::inline_executor here;
+  cadre::executor& any = here;
+  measure_calls(report, 50'000, [&](int i) { any.submit(&same, i).get(); });
 }
 
 template <typename Workers>
@@ -82,5 +90,6 @@ int main(int argc, char** argv) {
                      {"unix_socket", measure<bench::socket_workers>},
                      {"boost_mq", measure<bench::queue_workers>},
                      {"shared_lines", measure_lines},
+                     {"inline", measure_inline},
                      {"fork_per_call", measure_forks}});
 }
