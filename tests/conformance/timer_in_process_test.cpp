@@ -301,7 +301,8 @@ TEST(timer_in_process, the_thread_ends_when_the_last_timer_is_cancelled) {
 TEST(timer_in_process, an_executor_is_not_destroyed_while_a_timer_is_handed_to_it) {
   const gate here;
   auto executor = std::make_unique<inline_executor>();
-  const auto f = submit_after(*executor, milliseconds{1}, &pass, here.handle(), 42);
+  // Not sooner: a timer that is due when it is set runs here, where nobody would open the gate.
+  const auto f = submit_after(*executor, milliseconds{100}, &pass, here.handle(), 42);
   here.await_arrivals(1);  // on the timer thread
 
   other_thread destroyer{[&] { executor.reset(); }};
