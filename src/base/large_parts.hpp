@@ -82,10 +82,11 @@ class parts_beside {
   encoder& out_;
 };
 
-/// Parts that lie in memory, one behind the other.
+/// Parts that lie in memory, one behind the other, or one that has landed.
 class parts_in_memory : public part_source {
  public:
-  explicit parts_in_memory(std::span<const std::byte> bytes) noexcept : bytes_{bytes} {}
+  explicit parts_in_memory(std::span<const std::byte> bytes, landing* landed = nullptr) noexcept
+      : bytes_{bytes}, landed_{landed} {}
 
   std::span<const std::byte> next(std::size_t most, std::size_t) override {
     const auto piece = bytes_.first(most);
@@ -97,9 +98,11 @@ class parts_in_memory : public part_source {
   }
   std::size_t left() const noexcept override { return bytes_.size(); }
   std::shared_ptr<const void> attached(std::uint64_t) override { return nullptr; }
+  landing* landed() noexcept override { return landed_; }
 
  private:
   std::span<const std::byte> bytes_;
+  landing* landed_;
 };
 
 }  // namespace cadre::detail

@@ -55,17 +55,6 @@ std::vector<std::uint64_t> echo_numbers(std::vector<std::uint64_t> all,
   return all;
 }
 
-/// What an answer has beside its bytes.
-class answer_parts final : public detail::parts_in_memory {
- public:
-  answer_parts(const process::answers& batch, const process::answer& a)
-      : detail::parts_in_memory{batch.parts(a)}, landed_{a.landed.get()} {}
-  detail::landing* landed() noexcept override { return landed_; }
-
- private:
-  detail::landing* landed_;
-};
-
 /// Makes the calls of submit() and keeps them.
 class call_maker final : public executor {
  public:
@@ -196,7 +185,7 @@ class small_pool {
     detail::state_base& call = t->call();
     require(call.try_start(), "a call is over once");
     decoder in{batch_.body(a)};
-    answer_parts parts{batch_, a};
+    detail::parts_in_memory parts{batch_.parts(a), a.landed.get()};
     detail::apart::receive(in, parts);
     if (a.header.kind == frame_kind::value) {
       call.finish(call.portable()->decode_result(call, in));

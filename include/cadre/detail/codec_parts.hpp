@@ -12,6 +12,7 @@
 #include <cadre/config.hpp>
 #include <cadre/encoder.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,8 +33,8 @@ constexpr std::size_t padded(std::size_t size) noexcept {
   return (size + part_alignment - 1) & ~(part_alignment - 1);
 }
 
-/// A container whose elements are put into it as they arrive, before there is a decoder: for a value
-/// that is one large part.
+/// A container into which its elements are put as they arrive. If it is the whole value, that may
+/// begin before there is a decoder.
 class landing {
  public:
   landing(std::uint64_t count, std::size_t unit) noexcept : unit_{unit}, left_{count * unit} {}
@@ -150,7 +151,7 @@ struct CADRE_API apart {
 
 /// What elements of that size are aligned to at most.
 constexpr std::size_t alignment_of_unit(std::size_t unit) noexcept {
-  const std::size_t power = unit & (~unit + 1);
+  const std::size_t power = std::size_t{1} << std::countr_zero(unit);
   return power < part_alignment ? power : part_alignment;
 }
 

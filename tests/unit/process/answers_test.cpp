@@ -102,20 +102,10 @@ class reading {
 };
 
 /// As a pool decodes it.
-class parts_of final : public detail::parts_in_memory {
- public:
-  parts_of(const answers& batch, answer& a)
-      : detail::parts_in_memory{batch.parts(a)}, landed_{a.landed.get()} {}
-  detail::landing* landed() noexcept override { return landed_; }
-
- private:
-  detail::landing* landed_;
-};
-
 numbers decoded(answers& batch) {
   answer& a = batch.list.at(0);
   decoder in{batch.body(a)};
-  parts_of parts{batch, a};
+  detail::parts_in_memory parts{batch.parts(a), a.landed.get()};
   detail::apart::receive(in, parts);
   numbers value = decode<numbers>(in);
   in.finish();
