@@ -199,20 +199,25 @@ module_description module_table::describe(std::uint32_t index) const {
 void module_resolver::learn(std::uint32_t index, module_description what) {
   if (index > modules_.size()) throw std::runtime_error{"a worker process missed a module"};
   if (index == modules_.size()) modules_.emplace_back();
-  modules_[index] = {std::move(what), std::nullopt, {}};
+  modules_[index] = {std::move(what), std::nullopt, {}, 0};
 }
 
-/// Those that are loaded with that base now.
-std::vector<module_resolver::segment> module_resolver::segments_at(std::uintptr_t base) {
-  std::vector<segment> all;
-  for_each_module([&](const dl_phdr_info& module, bool) {
-    if (module.dlpi_addr != base) return false;
-    for (const ElfW(Phdr) & s : segments(module)) {
-      if (s.p_type == PT_LOAD) all.push_back({s.p_vaddr, s.p_memsz, s.p_flags});
+/// None if it was unloaded. Requires that it has a base.
+const std::vector<module_resolver::segment>& module_resolver::segments_of(module& m) {
+  // The program stays.
+  const bool is_program = m.what.path.empty();
+  const std::uint64_t generation = is_program ? 1 : list_generation();
+  if (m.generation == generation) return m.segments;
+  m.segments.clear();
+  for_each_module([&](const dl_phdr_info& loaded, bool) {
+    if (loaded.dlpi_addr != *m.base) return false;
+    for (const ElfW(Phdr) & s : segments(loaded)) {
+      if (s.p_type == PT_LOAD) m.segments.push_back({s.p_vaddr, s.p_memsz, s.p_flags});
     }
     return true;
   });
-  return all;
+  m.generation = generation;
+  return m.segments;
 }
 
 std::uintptr_t module_resolver::checked(code_address where, std::size_t size, unsigned flags) {
@@ -221,13 +226,11 @@ std::uintptr_t module_resolver::checked(code_address where, std::size_t size, un
   }
   module& from = modules_[where.module];
   if (!from.base) from.base = load(from.what);
-  const bool is_program = from.what.path.empty();
-  if (is_program && from.segments.empty()) from.segments = segments_at(*from.base);
   const auto has = [&](const segment& s) {
     return (s.flags & flags) == flags && where.offset >= s.begin &&
            where.offset - s.begin <= s.size && size <= s.size - (where.offset - s.begin);
   };
-  if (!std::ranges::any_of(is_program ? from.segments : segments_at(*from.base), has)) {
+  if (!std::ranges::any_of(segments_of(from), has)) {
     throw std::runtime_error{"a call names a place in " + name_of(from.what) +
                              " that holds no code or data of the right kind"};
   }

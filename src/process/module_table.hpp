@@ -98,9 +98,10 @@ class module_resolver {
   struct module {
     module_description what;
     std::optional<std::uintptr_t> base;  // once it was found
-    std::vector<segment> segments;       // of the program, which is never unloaded
+    std::vector<segment> segments;       // as of `generation` of the list of loaded modules
+    std::uint64_t generation = 0;
   };
-  static std::vector<segment> segments_at(std::uintptr_t base);
+  static const std::vector<segment>& segments_of(module& m);
 
   std::uintptr_t checked(code_address where, std::size_t size, unsigned flags);
 
