@@ -239,9 +239,10 @@ TEST(future_handles_model, one_rvalue_get_moves_the_value_out) {
   }));
 }
 
-// Red when settle_slow() does not look whether the state is still pending.
-TEST(promise_model, a_future_is_set_or_cancelled_and_its_callbacks_run_once) {
-  EXPECT_TRUE(holds([] {
+/// `set_outcome` gives the promise its outcome, while another thread cancels its future.
+template <typename Set>
+void expect_set_or_cancelled(Set set_outcome) {
+  EXPECT_TRUE(holds([&] {
     cadre::promise<std::unique_ptr<int>> promise;
     std::array handles{promise.get_future(), promise.get_future()};
     atomic<int> told{0};
@@ -250,7 +251,7 @@ TEST(promise_model, a_future_is_set_or_cancelled_and_its_callbacks_run_once) {
     in_parallel(
         [&] {
           try {
-            promise.set_value(std::make_unique<int>(7));
+            set_outcome(promise);
             set = true;
           } catch (const cadre::invalid_state_error&) {  // the reader was first
           }
@@ -260,7 +261,17 @@ TEST(promise_model, a_future_is_set_or_cancelled_and_its_callbacks_run_once) {
     check(set != cancelled, "it is set, or cancelled");
     check(handles[0].cancelled() == cancelled, "its future says so");
     check(told == 1, "the callback is called once");
+    if (set) static_cast<void>(handles[0].exception());  // somebody asked for it
   }));
+}
+
+// Red when settle_slow() does not look whether the state is still pending.
+TEST(promise_model, a_future_is_set_or_cancelled_and_its_callbacks_run_once) {
+  expect_set_or_cancelled([](auto& promise) { promise.set_value(std::make_unique<int>(7)); });
+}
+TEST(promise_model, a_future_has_its_exception_or_is_cancelled) {
+  const auto error = std::make_exception_ptr(7);
+  expect_set_or_cancelled([&](auto& promise) { promise.set_exception(error); });
 }
 
 // Red when set_value() looks at the state after it has published.
