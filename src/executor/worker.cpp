@@ -240,11 +240,9 @@ void worker::execute(state_base& call, bool from_queue) {
 }
 
 void worker::measure_run_time(const context& c) noexcept {
-  // As sample_submit_time(): of fast calls one in 32, which then counts for all of them.
-  constexpr std::uint64_t fast_ns = 2000;
   const std::uint64_t took = ns_since(c.begin);
   run_times_.add(took, c.weight);
-  run_period_ = took < fast_ns ? 32 : 1;
+  run_period_ = sampling_period(took);
 }
 
 void worker::claim(state_base& awaited) {

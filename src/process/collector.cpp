@@ -103,7 +103,7 @@ bool process_pool_executor::impl::collect_once(lock& held) {
   }
   if (keep_time(now)) again = true;
   if (relieve_slow(now)) again = true;
-  if (closed_ && outstanding_ == 0) {
+  if (closed() && outstanding_ == 0) {
     for (auto& [token, w] : workers_) {
       if (w->now == remote_worker::condition::ready) end_worker(*w);
     }

@@ -38,9 +38,7 @@ constexpr std::size_t most_answers = 64;  // of one worker, in one batch
 class answer_parts final : public detail::parts_in_memory {
  public:
   answer_parts(std::span<const std::byte> bytes, const task& of, answer& a)
-      : parts_in_memory{bytes}, of_{of}, answer_{a}, opened_(a.memories.size()) {}
-
-  detail::landing* landed() noexcept override { return answer_.landed.get(); }
+      : parts_in_memory{bytes, a.landed.get()}, of_{of}, answer_{a}, opened_(a.memories.size()) {}
 
   std::shared_ptr<const void> attached(std::uint64_t number) override {
     if (number % 2 == 0) {
@@ -69,7 +67,7 @@ class answer_parts final : public detail::parts_in_memory {
   std::vector<detail::memory_ptr> opened_;
 };
 
-/// To the kernel's tick, of some milliseconds; for a quarter of what the clock costs.
+/// To the kernel's tick, of some milliseconds; for a fifth of what the clock costs.
 std::chrono::steady_clock::time_point coarse_now() noexcept {
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -263,13 +261,13 @@ void process_pool_executor::impl::take_answer(remote_worker& w, const answers& f
 }
 
 void process_pool_executor::impl::measure(const task& t, const process::answer_header& a) noexcept {
-  constexpr std::uint64_t fast_ns = 2000;
   const auto total = static_cast<std::uint64_t>(
       std::max<std::int64_t>(0, std::chrono::nanoseconds{clock::now() - t.submitted}.count()));
   const std::uint64_t ns = std::min(a.run_ns, total);  // a worker may say anything
   mean_run_ns_ =
       mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
-  calls_are_fast_.store(mean_run_ns_ < fast_ns, std::memory_order_relaxed);  // relaxed: a hint
+  // relaxed: a hint
+  period_.store(detail::sampling_period(mean_run_ns_), std::memory_order_relaxed);
   run_times_.add(ns, t.weight);
   queue_times_.add(total - ns, t.weight);
 }
@@ -385,7 +383,7 @@ void process_pool_executor::impl::end_help(detail::state_base& awaited) noexcept
   --helpers_;
   // release: pairs with the acquire in wait_until_idle().
   changes_.fetch_add(1, std::memory_order_release);
-  if (closed_) sync::futex_wake(&changes_, INT32_MAX);
+  if (closed()) sync::futex_wake(&changes_, INT32_MAX);
 }
 
 }  // namespace cadre

@@ -87,25 +87,25 @@ const process_pool_executor::impl*& process_pool_executor::impl::concluding_here
 /// pool is closed.
 bool process_pool_executor::impl::open() {
   const std::lock_guard held{mutex_};
-  if (closed_) return false;
-  if (!collector_.joinable()) start_collector();
-  open_.store(true, std::memory_order_relaxed);  // relaxed: a hint
-  return true;
+  if (is(phase::fresh)) {
+    start_collector();
+    phase_.store(phase::open, std::memory_order_relaxed);  // relaxed: the lock orders
+  }
+  return !closed();
 }
 
 /// Under the lock.
 void process_pool_executor::impl::close() noexcept {
-  closed_ = true;
-  open_.store(false, std::memory_order_relaxed);  // relaxed: a hint
+  phase_.store(phase::closed, std::memory_order_relaxed);  // relaxed: the lock orders
   if (room_) room_->close();
 }
 
-/// For how many calls this one's times are to count; 0: they are not taken. Of fast calls one in 32 is
-/// measured, since to read the clock takes as long as they.
+/// For how many calls this one's times are to count; 0: they are not taken.
 std::uint32_t process_pool_executor::impl::sample() const noexcept {
-  constexpr std::uint32_t period = 32;
   constinit static thread_local std::uint32_t turn = 0;
-  if (!calls_are_fast_.load(std::memory_order_relaxed)) return 1;  // relaxed: a hint
+  const std::uint32_t period = period_.load(std::memory_order_relaxed);  // relaxed: a hint
+  if (period == 1)
+    return 1;  // the turn stands still: a measured call has counted for those before it
   return ++turn % period == 0 ? period : 0;
 }
 
@@ -153,8 +153,8 @@ void process_pool_executor::impl::enqueue(detail::state_base& call, const submit
         "submit a function, a captureless lambda or cadre::bind with values as arguments, in "
         "future.then(f) for example"};
   }
-  // relaxed: a hint, so that not every call takes the lock twice; the pool may be closed after it.
-  if (!open_.load(std::memory_order_relaxed) && !open()) refuse();
+  // Not every call takes the lock twice; the pool may be closed after this.
+  if (!is(phase::open) && !open()) refuse();
   reserve_room();
   process::task* t = nullptr;
   try {
@@ -166,7 +166,7 @@ void process_pool_executor::impl::enqueue(detail::state_base& call, const submit
   call.set_owner(this, generation_);
   call.owner_data = t;
   lock held{mutex_};
-  if (closed_) {
+  if (closed()) {
     held.unlock();
     if (room_) room_->leave();
     call.add_ref();  // the task's reference goes, that of the caller stays
@@ -275,7 +275,7 @@ bool process_pool_executor::impl::stop_call(detail::state_base& call) noexcept {
 void process_pool_executor::impl::over(std::size_t calls) noexcept {
   outstanding_ -= calls;
   for (; room_ && calls != 0; --calls) room_->leave();
-  if (outstanding_ != 0 || !closed_) return;  // only shutdown() waits for the last one
+  if (outstanding_ != 0 || !closed()) return;  // only shutdown() waits for the last one
   // release: pairs with the acquire in wait_until_idle().
   changes_.fetch_add(1, std::memory_order_release);
   sync::futex_wake(&changes_, INT32_MAX);

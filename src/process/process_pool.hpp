@@ -73,7 +73,18 @@ class process_pool_executor::impl final : public detail::call_owner,
     }
   };
 
+  enum class phase : std::uint8_t {
+    fresh,  // no collector as yet
+    open,
+    closed
+  };
+
   // process_pool.cpp: submitters and the public face
+  bool is(phase p) const noexcept {
+    // relaxed: what counts is looked at under the lock.
+    return phase_.load(std::memory_order_relaxed) == p;
+  }
+  bool closed() const noexcept { return is(phase::closed); }
   bool open();
   void close() noexcept;
   std::uint32_t sample() const noexcept;
@@ -147,8 +158,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   const std::shared_ptr<ipc::event> control_ = std::make_shared<ipc::event>();
   ipc::poller poller_;
 
-  sync::atomic<bool> open_{false};            // not closed, and there is a collector: a hint
-  sync::atomic<bool> calls_are_fast_{false};  // of late: a hint
+  sync::atomic<phase> phase_{phase::fresh};  // changes under the lock
+  sync::atomic<std::uint32_t> period_{1};    // of sample()
 
   mutable sync::mutex mutex_;  // guards what follows
   std::shared_ptr<process::worker_starter> starter_;
@@ -158,7 +169,6 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::size_t outstanding_ = 0;  // calls accepted and not over
   std::vector<std::pair<std::uint64_t, process::death_report>> deaths_;  // with tokens
   bool start_wanted_ = false;
-  bool closed_ = false;
   bool killed_ = false;       // by end_workers(): nothing runs again
   bool finished_ = false;     // the collector has nothing more to do
   bool helping_ = false;      // a waiter reads answers
