@@ -82,6 +82,8 @@ struct cadre::codec<cadre::test::transient> {
 namespace cadre::test {
 namespace {
 
+std::size_t capacity_of(const bytes& value) { return value.capacity(); }
+
 bytes then_throws(const bytes&) { throw std::domain_error{"after it had come"}; }
 
 class large_values : public testing::Test {
@@ -135,6 +137,18 @@ TEST_F(large_values, of_a_call_that_throws_do_not_disturb_the_next) {
 
   EXPECT_EQ(message_of(bad), "after it had come");
   EXPECT_EQ(good.get_for(long_time), value);
+}
+
+TEST_F(large_values, find_the_memory_of_arguments_and_results_before_them) {
+  const auto capacity_for = [&](std::size_t size) {
+    return pool_.submit(&capacity_of, bytes(size)).get_for(long_time);
+  };
+  EXPECT_EQ(capacity_for(1'000'000), 1'000'000U);
+  EXPECT_EQ(capacity_for(600'000), 1'000'000U);
+  EXPECT_EQ(capacity_for(100'000), 100'000U) << "memory for ten such";
+
+  EXPECT_EQ(pool_.submit(&echo<bytes>, bytes(500'000, 7)).get_for(long_time), bytes(500'000, 7));
+  EXPECT_EQ(capacity_for(400'000), 500'000U);
 }
 
 TEST_F(large_values, stay_the_callers_if_they_are_lent) {

@@ -151,6 +151,33 @@ auto parts_of_container() {
   }
 }
 
+/// The memory of one large container, for the next of its type: the system would clear fresh pages
+/// first, which takes as long as to copy them. A thread that decodes one value after the other, as a
+/// worker process does, gives them back when it has done with them.
+template <typename T>
+class kept_memory {
+ public:
+  /// Empty; with memory for `count` elements, if there is such.
+  static T take(std::size_t count) {
+    T container = std::exchange(kept(), T{});
+    if (container.capacity() < count || container.capacity() / 4 > count) return T{};
+    container.clear();
+    return container;
+  }
+  static void give(T& container) noexcept {
+    // More than a worker should hold on to; less would not hold what is still worth copying.
+    constexpr std::size_t most = std::size_t{64} << 20;
+    const std::size_t size = container.capacity() * sizeof(typename T::value_type);
+    if (size >= least_part && size <= most) kept() = std::move(container);
+  }
+
+ private:
+  static T& kept() {
+    static thread_local T container;
+    return container;
+  }
+};
+
 template <typename T>
 struct builtin_codec<T, kind::container> {
   using element = typename T::value_type;
@@ -211,6 +238,11 @@ struct builtin_codec<T, kind::container> {
     }
   }
 
+  /// For one that is about to be destroyed.
+  static void recycle([[maybe_unused]] T& value) noexcept {
+    if constexpr (goes_apart) kept_memory<T>::give(value);
+  }
+
   /// For a value that is this container. Null unless the parts are its elements.
   static std::unique_ptr<landing> land(std::uint64_t word, std::size_t size) {
     if constexpr (goes_apart) {
@@ -227,27 +259,9 @@ struct builtin_codec<T, kind::container> {
   // Elements that may take no bytes get one each, so that no count exceeds the bytes that are left.
   static constexpr bool counts_empty = detail::min_size<element>() == 0;
 
-  static T decode_apart(decoder& in, std::uint64_t count) {
-    if (auto* there = dynamic_cast<landing_place*>(apart::landed(in))) {
-      return std::move(there->container);
-    }
-    part_source& from = apart::source(in, count, sizeof(element));
-    const std::size_t size = static_cast<std::size_t>(count) * sizeof(element);
-    T result;
-    result.reserve(static_cast<std::size_t>(count));
-    advise_huge_pages(std::ranges::data(result), size);
-    for (std::size_t left = size; left != 0;) {
-      const auto piece = from.next(left, sizeof(element));
-      const auto* first = reinterpret_cast<const element*>(piece.data());
-      result.insert(result.end(), first, first + piece.size() / sizeof(element));
-      left -= piece.size();
-    }
-    from.end_part(size);
-    return result;
-  }
-
   struct landing_place final : landing {
     explicit landing_place(std::size_t count) : landing{count, sizeof(element)} {
+      container = kept_memory<T>::take(count);
       container.reserve(count);
       advise_huge_pages(std::ranges::data(container), count * sizeof(element));
     }
@@ -258,6 +272,18 @@ struct builtin_codec<T, kind::container> {
 
     T container;
   };
+
+  static T decode_apart(decoder& in, std::uint64_t count) {
+    if (auto* there = dynamic_cast<landing_place*>(apart::landed(in))) {
+      return std::move(there->container);
+    }
+    part_source& from = apart::source(in, count, sizeof(element));
+    landing_place place{static_cast<std::size_t>(count)};
+    const std::size_t size = place.left();
+    while (place.left() != 0) place.append(from.next(place.left(), sizeof(element)));
+    from.end_part(size);
+    return std::move(place.container);
+  }
 
   static T decode_bulk(std::span<const std::byte> bytes) {
     const std::size_t count = bytes.size() / sizeof(element);

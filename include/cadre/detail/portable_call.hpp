@@ -166,10 +166,19 @@ struct remote_side {
     if constexpr (std::is_void_v<T>) {
       call();
     } else {
-      const T result = static_cast<T>(call());
-      encode<T>(out, result);
+      T result = static_cast<T>(call());
+      encode<T>(out, std::as_const(result));
       apart::deliver(out);
+      recycle(result);
     }
+    if constexpr (requires { work.args; }) {
+      std::apply([](auto&... args) { (recycle(args), ...); }, work.args);
+    }
+  }
+
+  template <typename Value>
+  static void recycle(Value& value) noexcept {
+    if constexpr (kind_of<Value> == kind::container) builtin_codec<Value>::recycle(value);
   }
 
   static constexpr std::uint64_t type() noexcept { return hash_name(__PRETTY_FUNCTION__); }
