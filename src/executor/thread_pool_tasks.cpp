@@ -30,7 +30,7 @@ void thread_pool_executor::impl::hold() {
   }
   const unsigned count = own != nullptr ? holds_at_once : 1;
   // acquire: pairs with the release half in close_unless_held(), as refuse() reads why.
-  if ((holds_.fetch_add(2 * count, std::memory_order_acquire) & 1) != 0) {
+  if ((holds_.fetch_add(2UL * count, std::memory_order_acquire) & 1) != 0) {
     give_back_holds(count);
     refuse();
   }
@@ -49,7 +49,7 @@ void thread_pool_executor::impl::release() noexcept {
 void thread_pool_executor::impl::give_back_holds(unsigned count) noexcept {
   // acq_rel: release pairs with the acquire half of the last one, which closes; acquire also with
   // the release in close_unless_held().
-  if (holds_.fetch_sub(2 * count, std::memory_order_acq_rel) == 2 * count + 1) close();
+  if (holds_.fetch_sub(2UL * count, std::memory_order_acq_rel) == 2UL * count + 1) close();
 }
 
 /// Closes now, or when the last task ends.
