@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <ranges>
 #include <span>
@@ -159,8 +160,9 @@ class kept_memory {
  public:
   /// Empty; with memory for `count` elements, if there is such.
   static T take(std::size_t count) {
-    T container = std::exchange(kept(), T{});
-    if (container.capacity() < count || container.capacity() / 4 > count) return T{};
+    if (kept == nullptr) return {};
+    T container = std::exchange(*kept, T{});
+    if (container.capacity() < count || container.capacity() / 4 > count) return {};
     container.clear();
     return container;
   }
@@ -168,14 +170,14 @@ class kept_memory {
     // More than a worker should hold on to; less would not hold what is still worth copying.
     constexpr std::size_t most = std::size_t{64} << 20;
     const std::size_t size = container.capacity() * sizeof(typename T::value_type);
-    if (size >= least_part && size <= most) kept() = std::move(container);
+    if (size < least_part || size > most) return;
+    if (kept == nullptr) kept = new (std::nothrow) T;
+    if (kept != nullptr) *kept = std::move(container);
   }
 
  private:
-  static T& kept() {
-    static thread_local T container;
-    return container;
-  }
+  // A pointer, for a library with a destructor to run at a thread's end could not be unloaded before.
+  static inline thread_local constinit T* kept = nullptr;
 };
 
 template <typename T>
