@@ -149,6 +149,11 @@ TEST_F(large_values, find_the_memory_of_arguments_and_results_before_them) {
 
   EXPECT_EQ(pool_.submit(&echo<bytes>, bytes(500'000, 7)).get_for(long_time), bytes(500'000, 7));
   EXPECT_EQ(capacity_for(400'000), 500'000U);
+
+  const std::size_t most = std::size_t{64} << 20;
+  EXPECT_EQ(capacity_for(most + 1), most + 1);
+  EXPECT_EQ(capacity_for(most), most) << "more was kept";
+  EXPECT_EQ(capacity_for(most - 1), most);
 }
 
 TEST_F(large_values, stay_the_callers_if_they_are_lent) {

@@ -240,9 +240,9 @@ struct builtin_codec<T, kind::container> {
     }
   }
 
-  /// For one that is about to be destroyed.
+  /// For one that is about to be destroyed. Not with an allocator whose memory may not outlive it.
   static void recycle([[maybe_unused]] T& value) noexcept {
-    if constexpr (goes_apart) kept_memory<T>::give(value);
+    if constexpr (goes_apart && std::is_nothrow_move_assignable_v<T>) kept_memory<T>::give(value);
   }
 
   /// For a value that is this container. Null unless the parts are its elements.
