@@ -56,6 +56,7 @@ class cereal_input : public cereal::InputArchive<cereal_input, cereal::AllowEmpt
   std::size_t load_count() { return in_.read_count(1); }
   void enter() {
     if (++depth_ > max_cereal_depth) throw cereal::Exception{"values nest too deep"};
+    nesting<decoder>::check_stack(in_);
   }
   void leave() { --depth_; }
 

@@ -6,22 +6,25 @@
 //     cadre::decoder in{out.bytes()};
 //     auto same = cadre::decode<job>(in);
 //
-// Values     Numbers, enumerations, strings, the containers of the standard library, optional,
-//            variant, tuple, pair, array, bitset, complex, unique_ptr, durations and time points,
-//            paths; structs of up to 32 members; types with a cereal-style serialize(), or save()
+// Values     Numbers, enumerations, strings, the containers of the standard library and their adaptors,
+//            optional, expected, variant, tuple, pair, array, valarray, bitset, complex, unique_ptr of
+//            one object, durations, time points and dates, paths, error codes; structs of up to 32 members; types with a cereal-style serialize(), or save()
 //            and load(); and whatever codec<T> is specialised for. See docs/guides/what-crosses.md.
 // Not        Pointers, references and views: what they mean stays behind. Nor what shares (a
 //            shared_ptr) or hides (std::function, a lambda with captures) its parts.
 // Format     That of this very program: no versions, no byte order. Both ends run the same binary.
 // Errors     codec_error, for bytes that are no such value and for values above the limits. Bytes
 //            are not trusted: each is read once and checked before use. A count is believed only
-//            as far as bytes are left, so memory stays in proportion to them.
+//            as far as bytes are left, so memory stays in proportion to them. So does time: of hash
+//            tables whose keys collide, only small ones are decoded. Nor is a stack used up: large
+//            values are made on the heap, and nesting ends before the stack of the thread does.
 // Threads    One at a time per encoder or decoder.
 // Cost       One memcpy for contiguous numbers and for structs of numbers without padding.
 #pragma once
 
 #include <cadre/detail/codec_groups.hpp>
 #include <cadre/detail/codec_rules.hpp>
+#include <cadre/detail/codec_std.hpp>
 #include <cadre/detail/codec_structs.hpp>
 #include <cadre/detail/codec_values.hpp>
 #include <cadre/encoder.hpp>

@@ -30,10 +30,14 @@ class nesting;
 class large_parts;
 class part_source;
 struct apart;
+struct bucket_watch;
 }  // namespace detail
 
 /// How deep values may nest in one another: lists of lists, the nodes of a tree. More would allow
-/// deeper data, and let damaged bytes use up the stack.
+/// deeper data; less would refuse more of it. However deep and however large the values, decoding
+/// does not use up a stack: those above 4 KiB are made on the heap, and codec_error is thrown while
+/// 64 KiB of the thread's stack are left (a quarter of it, if it is smaller than 256 KiB). On a stack
+/// that is not the thread's own, such as a fiber's, decoding takes up to 128 KiB.
 inline constexpr unsigned max_codec_depth = 200;
 
 /// Appends values to one buffer. It may be used again after clear(), and keeps its memory.
@@ -129,7 +133,12 @@ class CADRE_API decoder {
   template <typename Stream>
   friend class detail::nesting;
   friend struct detail::apart;
+  friend struct detail::bucket_watch;
 
+  static constexpr std::uintptr_t unknown = std::numeric_limits<std::uintptr_t>::max();
+
+  /// Throws if the stack of this thread is almost used up.
+  void check_stack();
   [[noreturn]] void too_short(std::size_t size) const;
   [[noreturn]] void too_many(std::uint64_t count) const;
   [[noreturn]] void too_deep() const;
@@ -139,6 +148,10 @@ class CADRE_API decoder {
   const std::byte* end_;
   std::string_view subject_;  // the type of the outermost value
   unsigned depth_ = 0;
+  unsigned until_look_ = 64;            // of insertions into hash tables, see detail::bucket_watch
+  std::uint64_t random_ = 0;            // 0: none was needed
+  std::uint64_t steps_ = 0;             // through buckets, as estimated
+  std::uintptr_t stack_end_ = unknown;  // frames below it do not nest further; of this thread
   detail::part_source* parts_ = nullptr;  // where large ones come from, if not from here
 };
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -29,7 +30,8 @@ class CADRE_API error : public std::runtime_error {
 };
 
 /// get() and exception() of a future that was cancelled: by cancel(), by a stop_token given at
-/// submit, or by shutdown({.cancel_pending = true}). The call never ran.
+/// submit, or by shutdown({.cancel_pending = true}). The call never ran, or died with its worker and
+/// waited for one of its `retries`.
 class CADRE_API cancelled_error : public error {
  public:
   using error::error;
@@ -121,7 +123,8 @@ struct stack_frame {
 };
 
 /// Where an exception was thrown that comes from another process. Standard types and registered
-/// ones arrive as their own type, with this as a second base; see origin_of().
+/// ones arrive as their own type, those derived from them as the nearest of these, with this as a
+/// second base; see origin_of().
 class CADRE_API remote_origin {
  public:
   remote_origin() = default;
@@ -137,7 +140,8 @@ class CADRE_API remote_origin {
 
   std::string host;
   int pid = 0;
-  std::string call;  ///< its name, if it has one
+  std::string call;         ///< its name, if it has one
+  std::string thrown_type;  ///< the name of the type that was thrown
   std::vector<stack_frame> frames;
 };
 
@@ -146,8 +150,8 @@ class CADRE_API remote_origin {
 CADRE_API const remote_origin* origin_of(const std::exception& e) noexcept;
 CADRE_API const remote_origin* origin_of(const std::exception_ptr& e) noexcept;
 
-/// A call in another process threw something whose type cadre does not know. To keep the type,
-/// register it: see register_exception.hpp.
+/// A call in another process threw something whose type cadre does not know, nor any base of it but
+/// std::exception. To keep the type, register it: see register_exception.hpp.
 class CADRE_API remote_error : public error, public remote_origin {
  public:
   /// `message` is the what() of what was thrown, empty if it has none.
@@ -163,15 +167,19 @@ class CADRE_API remote_error : public error, public remote_origin {
 };
 
 /// How a worker process ended.
-struct worker_death {
+struct CADRE_API worker_death {
   int pid = 0;
   int signal = 0;  ///< the signal that ended it; 0: it exited, with exit_code
   int exit_code = 0;
-  std::string call = {};            ///< the name of the call that it ran, if that has one
-  std::uint64_t fault_address = 0;  ///< of a SIGSEGV or SIGBUS
-  std::string backtrace = {};       ///< of a crash: one line per frame
-  std::uint64_t peak_memory = 0;    ///< in bytes; 0: unknown
-  std::string hint = {};            ///< what the pool can tell about the cause
+  std::string call = {};  ///< the name of the call that it ran, if that has one
+  std::optional<std::uint64_t> fault_address = {};  ///< of a SIGSEGV or SIGBUS that nobody sent
+  std::vector<stack_frame> frames = {};             ///< of a crash, innermost first
+  std::uint64_t peak_memory = 0;                    ///< in bytes; 0: unknown
+  std::string hint = {};                            ///< what the pool can tell about the cause
+
+  /// One line per frame of a crash: the names of the functions. Reads the symbols of the program's files,
+  /// which takes milliseconds.
+  std::string backtrace() const;
 };
 
 /// The worker process that ran this call has died. The pool has replaced it; other calls are not

@@ -6,11 +6,14 @@
 //         [](cadre::encoder& out, const parse_error& e) { cadre::encode(out, e.line()); },
 //         [](cadre::decoder& in) { return parse_error{cadre::decode<int>(in)}; });
 //
-// The exceptions of the standard library and of cadre need no registration. Others arrive as
-// remote_error. See docs/guides/what-crosses.md.
+// The exceptions of the standard library and of cadre need no registration. Others arrive as their nearest
+// public base that is one of these, with the same what(), or that is registered, with what its function
+// sends; those with no such base but std::exception as remote_error. See docs/guides/what-crosses.md.
 //
-// Types      The exact type that is thrown is looked for, not its bases. It must be a class that is
-//            not final; it arrives as a class derived from it, so that it can carry its origin.
+// Types      A registered type must be a class that is not final; it arrives as a class derived from it,
+//            so that it can carry its origin.
+// Codes      std::system_error needs its category registered, too, if it is none of the standard
+//            library's: register_error_category(), in codec.hpp.
 // Threads    Any. Register before the first process pool starts, in all processes alike.
 #pragma once
 
@@ -19,12 +22,20 @@
 #include <cadre/detail/carried.hpp>
 
 #include <exception>
+#include <string>
 #include <typeinfo>
 #include <utility>
 
 namespace cadre {
 
 namespace detail {
+
+/// What is known of an exception that has come beside its type's own bytes.
+struct arrival {
+  const remote_origin& origin;
+  const std::string& message;  // its what()
+  bool nests;                  // that which is being handled
+};
 
 /// How exceptions of one type cross.
 struct exception_type {
@@ -34,9 +45,7 @@ struct exception_type {
   /// False if it cannot be encoded, or is of another type. Otherwise throws what the user's
   /// function throws.
   bool (*encode)(const exception_type& self, encoder& out, const std::exception_ptr& e);
-  /// A new exception; if `nests`, it nests that which is being handled.
-  std::exception_ptr (*decode)(const exception_type& self, decoder& in, const remote_origin& origin,
-                               bool nests);
+  std::exception_ptr (*decode)(const exception_type& self, decoder& in, const arrival& how);
   function user_encode;
   function user_decode;
 };
@@ -57,9 +66,8 @@ bool encode_registered(const exception_type& self, encoder& out, const std::exce
 }
 
 template <typename E>
-std::exception_ptr decode_registered(const exception_type& self, decoder& in,
-                                     const remote_origin& origin, bool nests) {
-  return carry(reinterpret_cast<E (*)(decoder&)>(self.user_decode)(in), origin, nests);
+std::exception_ptr decode_registered(const exception_type& self, decoder& in, const arrival& how) {
+  return carry(reinterpret_cast<E (*)(decoder&)>(self.user_decode)(in), how.origin, how.nests);
 }
 
 }  // namespace detail

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include <memory>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -53,6 +54,7 @@ class depot {
   constexpr explicit depot(std::size_t block_size) noexcept : block_size_{block_size} {}
 
   /// A full magazine, made from new memory if there is none. `empty`, if not null, is given back.
+  /// Throws std::bad_alloc; then `empty` stays with the caller.
   magazine* exchange_for_full(magazine* empty) {
     {
       const std::lock_guard lock{mutex_};
@@ -61,7 +63,10 @@ class depot {
         return pop(full_);
       }
     }
-    return fill(empty != nullptr ? empty : new magazine);
+    if (empty != nullptr) return fill(empty);
+    auto fresh = std::make_unique_for_overwrite<magazine>();
+    fill(fresh.get());
+    return fresh.release();
   }
   /// An empty magazine, or null if there is no memory for one. `full`, if not null, is given back.
   magazine* exchange_for_empty(magazine* full) noexcept {

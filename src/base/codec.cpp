@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include <cadre/codec.hpp>
 
+#include <pthread.h>
+#include <sys/auxv.h>
+
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <string>
 
 #include "base/large_parts.hpp"
+#include "base/stack.hpp"
 
 namespace cadre {
 namespace {
@@ -19,11 +25,61 @@ std::string beginning(const char* verb, std::string_view subject) {
          ": ";
 }
 
+struct stack_bounds {
+  std::uintptr_t low = 0;
+  std::uintptr_t high = 0;
+  bool asked = false;
+};
+
+/// Of this thread. All zero if the system does not say.
+stack_bounds find_stack() noexcept {
+  stack_bounds found{.asked = true};
+  pthread_attr_t attributes;
+  if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return found;
+  void* low = nullptr;
+  std::size_t size = 0;
+  if (::pthread_attr_getstack(&attributes, &low, &size) == 0) {
+    found.low = reinterpret_cast<std::uintptr_t>(low);
+    found.high = found.low + size;
+  }
+  ::pthread_attr_destroy(&attributes);
+  return found;
+}
+
+/// What a sender of bytes cannot have foreseen: of the kernel's random bytes for this program, of the
+/// time, and never the same twice in a thread.
+std::uint64_t unforeseen_number() noexcept {
+  static constinit thread_local std::uint64_t count = 0;
+  std::uint64_t random = 0;
+  if (const auto at = ::getauxval(AT_RANDOM); at != 0) {
+    std::memcpy(&random, reinterpret_cast<const void*>(at), sizeof random);
+  }
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+  random += static_cast<std::uint64_t>(now) + 0x9e37'79b9'7f4a'7c15 * ++count;
+  // Source: G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators" (2014).
+  random = (random ^ (random >> 30)) * 0xbf58'476d'1ce4'e5b9;
+  random = (random ^ (random >> 27)) * 0x94d0'49bb'1331'11eb;
+  return random ^ (random >> 31);
+}
+
 std::string depth_problem() {
   return "values nest in one another more than " + std::to_string(max_codec_depth) + " deep";
 }
 
 }  // namespace
+
+std::uintptr_t detail::end_of_stack(std::uintptr_t frame) noexcept {
+  // The main thread's are read from /proc; a sandbox may forbid that later.
+  static constinit thread_local stack_bounds bounds{};
+  if (!bounds.asked) bounds = find_stack();
+  // What is to be left: for the frames of one level, and of who throws.
+  constexpr std::uintptr_t reserve = std::uintptr_t{64} << 10;
+  constexpr std::uintptr_t elsewhere = std::uintptr_t{128} << 10;
+  if (frame >= bounds.low && frame < bounds.high) {
+    return bounds.low + std::min(reserve, (bounds.high - bounds.low) / 4);
+  }
+  return frame > elsewhere ? frame - elsewhere : 0;
+}
 
 encoder::encoder(encoder&& other) noexcept : limit_{other.limit_} { *this = std::move(other); }
 
@@ -86,5 +142,40 @@ void decoder::too_many(std::uint64_t count) const {
 }
 
 void decoder::too_deep() const { fail(depth_problem()); }
+
+void decoder::check_stack() {
+  const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  if (stack_end_ == unknown) stack_end_ = detail::end_of_stack(frame);
+  if (frame >= stack_end_) return;
+  throw codec_error{
+      beginning("cannot decode", subject_) + "at " + std::to_string(depth_) +
+      " values nested in one another the stack of this thread is almost used up; send "
+      "a flatter structure, such as a vector with indices for links, or decode it on "
+      "a thread with a larger stack"};
+}
+
+std::size_t detail::bucket_watch::draw(decoder& in) noexcept {
+  if (in.random_ == 0) in.random_ = unforeseen_number() | 1;
+  // Source: G. Marsaglia, "Xorshift RNGs" (2003).
+  in.random_ ^= in.random_ << 13;
+  in.random_ ^= in.random_ >> 7;
+  in.random_ ^= in.random_ << 17;
+  // More: keys that collide are found later. Fewer: each insertion costs more.
+  constexpr unsigned period = 16;
+  in.until_look_ = 1 + static_cast<unsigned>((in.random_ >> 32) % (2 * period - 1));
+  return period;
+}
+
+void detail::bucket_watch::check(const decoder& in) {
+  // An even hash takes one or two steps an element, a bad one some dozens.
+  constexpr std::uint64_t steps_per_byte = 8;
+  const auto bytes = static_cast<std::uint64_t>(in.next_ - in.begin_);
+  if (in.steps_ <= free_steps + steps_per_byte * bytes) return;
+  throw codec_error{beginning("cannot decode", in.subject_) +
+                    "too many of its keys collide: some " + std::to_string(in.steps_) +
+                    " steps through the buckets of hash tables for " + std::to_string(bytes) +
+                    " bytes, which would take this process for as long as the sender likes; send a "
+                    "std::map, a std::set or a vector instead, or give the type a better hash"};
+}
 
 }  // namespace cadre

@@ -4,6 +4,7 @@
 #include <cadre/errors.hpp>
 
 #include <csignal>
+#include <cstring>
 #include <utility>
 
 #include "base/signals.hpp"
@@ -34,13 +35,36 @@ std::string hexadecimal(std::uint64_t number) {
   return "0x" + digits;
 }
 
+/// By what the call did itself, so that it will do it again.
+bool is_crash(const worker_death& how) {
+  switch (how.signal) {
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGILL:
+    case SIGFPE:
+    case SIGABRT:
+    case SIGTRAP:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string advice_after(const worker_death& how) {
+  if (!how.hint.empty()) return how.hint;
+  if (is_crash(how)) {
+    return std::string{
+               "other calls are not affected; it will crash again if it is submitted again: "} +
+           (how.frames.empty() ? "mend it first" : "mend it where how().backtrace() says");
+  }
+  return "other calls are not affected; submit it again, or with {.retries}, if it may run twice";
+}
+
 std::string describe(const worker_death& how) {
   std::string text = "cadre: worker process " + std::to_string(how.pid);
   if (how.signal != 0) {
     text += " was killed by " + signal_name(how.signal);
-    if (how.signal == SIGSEGV || how.signal == SIGBUS) {
-      text += " at address " + hexadecimal(how.fault_address);
-    }
+    if (how.fault_address) text += " at address " + hexadecimal(*how.fault_address);
   } else {
     text += " exited with code " + std::to_string(how.exit_code);
   }
@@ -48,10 +72,7 @@ std::string describe(const worker_death& how) {
   if (how.peak_memory != 0) {
     text += "; it had used up to " + std::to_string(how.peak_memory >> 20) + " MiB";
   }
-  return text + "; " +
-         (how.hint.empty() ? "other calls are not affected; submit it again, or with {.retries}, "
-                             "if it may run twice"
-                           : how.hint);
+  return text + "; " + advice_after(how);
 }
 
 std::string describe(const std::string& who, const std::vector<std::exception_ptr>& exceptions) {
@@ -62,13 +83,26 @@ std::string describe(const std::string& who, const std::vector<std::exception_pt
   return text;
 }
 
+std::string numbered(const std::vector<std::string>& lines) {
+  std::string text;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    text += '#' + std::to_string(i) + ' ' + lines[i] + '\n';
+  }
+  return text;
+}
+
 }  // namespace
+
+std::string detail::text_of(const char* text) {
+  return text == nullptr ? std::string{} : std::string{text, ::strnlen(text, longest_text)};
+}
 
 std::string detail::what_of(const std::exception_ptr& e) {
   try {
     std::rethrow_exception(e);
   } catch (const std::exception& known) {
-    return known.what();
+    const char* const what = known.what();
+    return what != nullptr ? text_of(what) : "an exception whose what() is null";
   } catch (...) {
     return "an exception that is no std::exception";
   }
@@ -103,19 +137,17 @@ worker_died::worker_died(worker_death how) : error{describe(how)}, how_{std::mov
 
 std::string remote_origin::backtrace() const {
   std::vector<std::string> lines;
-  for (const stack_frame& frame : frames) {
-    lines.push_back(describe_frame(frame));
+  for (std::string& line : describe_frames(frames)) {
+    lines.push_back(std::move(line));
     // What is further in than the throw is how exceptions work.
     for (const char* thrower : {"__cxa_throw+", "__cxa_rethrow+", "std::rethrow_exception("}) {
       if (!lines.empty() && lines.back().starts_with(thrower)) lines.clear();
     }
   }
-  std::string text;
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    text += '#' + std::to_string(i) + ' ' + lines[i] + '\n';
-  }
-  return text;
+  return numbered(lines);
 }
+
+std::string worker_death::backtrace() const { return numbered(describe_frames(frames)); }
 
 const remote_origin* origin_of(const std::exception& e) noexcept {
   return dynamic_cast<const remote_origin*>(&e);

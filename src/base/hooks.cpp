@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <cadre/detail/atomic.hpp>
+#include <cadre/errors.hpp>
 #include <cadre/hooks.hpp>
 
 #include <cxxabi.h>
@@ -15,7 +16,12 @@
 namespace cadre {
 namespace {
 
+/// As it was thrown, perhaps in another process.
 std::string type_of(const std::exception_ptr& e) {
+  if (const remote_origin* origin = origin_of(e);
+      origin != nullptr && !origin->thrown_type.empty()) {
+    return origin->thrown_type;
+  }
   try {
     std::rethrow_exception(e);
   } catch (...) {

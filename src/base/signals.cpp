@@ -12,6 +12,13 @@ std::string signal_name(int number) {
   return name != nullptr ? std::string{"SIG"} + name : "signal " + std::to_string(number);
 }
 
+sigset_t blocked_signals() noexcept {
+  sigset_t present;
+  ::sigemptyset(&present);
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &present);
+  return present;
+}
+
 signals_blocked::signals_blocked() noexcept {
   sigset_t blocked;
   ::sigfillset(&blocked);

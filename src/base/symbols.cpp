@@ -13,8 +13,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -61,17 +61,48 @@ class file {
   std::uint64_t size_ = 0;
 };
 
-/// The function at `address` in a section of symbols, as "name+0x12"; empty if there is none.
-std::string find_in(const file& code, const elf_section& table, const elf_section& strings,
-                    std::uint64_t address) {
-  for (const elf_symbol& symbol :
-       code.read<elf_symbol>(table.sh_offset, table.sh_size / sizeof(elf_symbol))) {
-    if ((symbol.st_info & 0xf) != STT_FUNC || symbol.st_shndx == SHN_UNDEF ||
-        address - symbol.st_value >= symbol.st_size || symbol.st_name >= strings.sh_size) {
-      continue;
+/// The functions of a file of code: its symbols are read once, for all frames in it.
+class function_list {
+ public:
+  explicit function_list(const char* path) : code_{path} {
+    const auto headers = code_.read<elf_header>(0, 1);
+    if (headers.empty() || std::memcmp(headers[0].e_ident, ELFMAG, SELFMAG) != 0) return;
+    const auto sections = code_.read<elf_section>(headers[0].e_shoff, headers[0].e_shnum);
+    for (const auto type : {SHT_SYMTAB, SHT_DYNSYM}) {  // the first has more, but may be stripped
+      for (const elf_section& table : sections) {
+        if (table.sh_type != static_cast<ElfW(Word)>(type) || table.sh_link >= sections.size()) {
+          continue;
+        }
+        tables_.push_back(
+            {code_.read<elf_symbol>(table.sh_offset, table.sh_size / sizeof(elf_symbol)),
+             sections[table.sh_link]});
+      }
     }
-    auto name = code.read<char>(strings.sh_offset + symbol.st_name,
-                                std::min<std::uint64_t>(strings.sh_size - symbol.st_name, 4096));
+  }
+
+  /// The function at that address, as "name+0x12"; empty if there is none.
+  std::string at(std::uint64_t address) const {
+    for (const auto& [symbols, names] : tables_) {
+      for (const elf_symbol& symbol : symbols) {
+        if ((symbol.st_info & 0xf) == STT_FUNC && symbol.st_shndx != SHN_UNDEF &&
+            address - symbol.st_value < symbol.st_size && symbol.st_name < names.sh_size) {
+          return describe(symbol, names, address);
+        }
+      }
+    }
+    return {};
+  }
+
+ private:
+  struct symbol_table {
+    std::vector<elf_symbol> symbols;
+    elf_section names;
+  };
+
+  std::string describe(const elf_symbol& symbol, const elf_section& names,
+                       std::uint64_t address) const {
+    auto name = code_.read<char>(names.sh_offset + symbol.st_name,
+                                 std::min<std::uint64_t>(names.sh_size - symbol.st_name, 4096));
     if (name.empty()) return {};
     name.back() = '\0';
     char offset[24];
@@ -79,25 +110,10 @@ std::string find_in(const file& code, const elf_section& table, const elf_sectio
                   static_cast<unsigned long long>(address - symbol.st_value));
     return demangle(name.data()) + offset;
   }
-  return {};
-}
 
-std::string find_function(const char* path, std::uint64_t address) {
-  const file code{path};
-  const auto headers = code.read<elf_header>(0, 1);
-  if (headers.empty() || std::memcmp(headers[0].e_ident, ELFMAG, SELFMAG) != 0) return {};
-  const auto sections = code.read<elf_section>(headers[0].e_shoff, headers[0].e_shnum);
-  for (const auto type : {SHT_SYMTAB, SHT_DYNSYM}) {  // the first has more, but may be stripped
-    for (const elf_section& table : sections) {
-      if (table.sh_type != static_cast<ElfW(Word)>(type) || table.sh_link >= sections.size()) {
-        continue;
-      }
-      auto found = find_in(code, table, sections[table.sh_link], address);
-      if (!found.empty()) return found;
-    }
-  }
-  return {};
-}
+  const file code_;
+  std::vector<symbol_table> tables_;
+};
 
 bool is_loaded(const std::string& path) {
   auto same = [](dl_phdr_info* info, std::size_t, void* wanted) {
@@ -130,19 +146,26 @@ stack_frame locate(const void* address) {
   return wanted.found;
 }
 
-std::string describe_frame(const stack_frame& frame) {
-  const bool own = frame.file.empty();
-  std::string text;
-  // The program may have been replaced on disk; this link still leads to what runs.
-  if (own || is_loaded(frame.file)) {
-    text = find_function(own ? "/proc/self/exe" : frame.file.c_str(), frame.address);
+std::vector<std::string> describe_frames(std::span<const stack_frame> frames) {
+  std::map<std::string, function_list> files;
+  std::vector<std::string> all;
+  for (const stack_frame& frame : frames) {
+    const bool own = frame.file.empty();
+    std::string text;
+    // The program may have been replaced on disk; this link still leads to what runs.
+    if (own || is_loaded(frame.file)) {
+      const char* const path = own ? "/proc/self/exe" : frame.file.c_str();
+      text = files.try_emplace(frame.file, path).first->second.at(frame.address);
+    }
+    if (text.empty()) {
+      char address[24];
+      std::snprintf(address, sizeof address, "%#llx",
+                    static_cast<unsigned long long>(frame.address));
+      text = address;
+    }
+    all.push_back(text + " in " + (own ? "the program" : frame.file));
   }
-  if (text.empty()) {
-    char address[24];
-    std::snprintf(address, sizeof address, "%#llx", static_cast<unsigned long long>(frame.address));
-    text = address;
-  }
-  return text + " in " + (own ? "the program" : frame.file);
+  return all;
 }
 
 std::string demangle(const char* name) {

@@ -11,6 +11,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
@@ -34,7 +35,7 @@ struct builtin_codec<T, kind::optional> {
     if (value) put(out, *value);
   }
   static T decode(decoder& in) {
-    return take<bool>(in) ? T{std::in_place, take<held>(in)} : T{std::nullopt};
+    return take<bool>(in) ? T{std::in_place, taken<held>{in}.get()} : T{std::nullopt};
   }
 };
 
@@ -83,7 +84,7 @@ struct builtin_codec<Variant<Held...>, kind::variant> {
   static type decode_held(decoder& in, std::size_t index, std::index_sequence<I...>) {
     using function = type (*)(decoder&);
     static constexpr function functions[] = {[](decoder& from) {
-      return type{std::in_place_index<I>, take<Held>(from)};
+      return type{std::in_place_index<I>, taken<Held>{from}.get()};
     }...};
     return functions[index](in);
   }
@@ -100,8 +101,13 @@ struct builtin_codec<std::tuple<Held...>, kind::tuple> {
   }
   // Braces: they are evaluated from left to right.
   static std::tuple<Held...> decode([[maybe_unused]] decoder& in) {
-    return std::tuple<Held...>{take<Held>(in)...};
+    return std::tuple<Held...>{taken<Held, is_large<Held>>{in}.get()...};
   }
+
+ private:
+  // All of them are there at once before they are moved into the tuple.
+  template <typename T>
+  static constexpr bool is_large = sizeof(std::tuple<Held...>) > most_on_stack && sizeof(T) > 64;
 };
 
 template <typename First, typename Second>
@@ -113,7 +119,7 @@ struct builtin_codec<std::pair<First, Second>, kind::tuple> {
     put(out, value.second);
   }
   static std::pair<First, Second> decode(decoder& in) {
-    return std::pair<First, Second>{take<First>(in), take<Second>(in)};
+    return std::pair<First, Second>{taken<First>{in}.get(), taken<Second>{in}.get()};
   }
 };
 
@@ -132,15 +138,65 @@ struct builtin_codec<std::array<T, N>, kind::array> {
     if constexpr (is_bulk<T>() && N != 0) {
       return take_bulk<std::array<T, N>>(in);
     } else if constexpr (std::default_initializable<T> && std::is_move_assignable_v<T>) {
-      std::array<T, N> result{};
-      for (T& element : result) element = take<T>(in);
-      return result;
+      return decode_each(in);
     } else {
       return [&]<std::size_t... I>(std::index_sequence<I...>) {
         return std::array<T, N>{{(static_cast<void>(I), take<T>(in))...}};
       }(std::make_index_sequence<N>{});
     }
   }
+
+ private:
+  // Made in place, see read_in_place().
+  static std::array<T, N> decode_each(decoder& in) {
+    std::array<T, N> result{};
+    for (T& element : result) element = taken<T>{in}.get();
+    return result;
+  }
+};
+
+/// Keys that collide would let a few bytes of a worker hold this process for minutes: each insertion
+/// steps through all that is in the bucket. So, of a few insertions that nobody can foretell, the
+/// steps are counted; too many for the bytes that were read throw codec_error.
+struct CADRE_API bucket_watch {
+  template <typename Table, typename Key>
+  static void look(decoder& in, const Table& table, const Key& key) {
+    if constexpr (requires { table.begin(table.bucket(key)); }) {
+      if (--in.until_look_ != 0) return;
+      add(in, draw(in) * steps(table, key));
+    }
+  }
+
+  static void add(decoder& in, std::size_t steps) {
+    in.steps_ += steps;
+    if (in.steps_ > free_steps) check(in);
+  }
+
+ private:
+  // A few milliseconds. A larger number is more time to lose; a smaller one refuses small tables
+  // with a bad hash function.
+  static constexpr std::uint64_t free_steps = std::uint64_t{1} << 20;
+
+  /// What an insertion does before it, or finds an equal key.
+  template <typename Table, typename Key>
+  static std::size_t steps(const Table& table, const Key& key) {
+    if (table.empty()) return 0;
+    const auto bucket = table.bucket(key);
+    const auto end = table.end(bucket);
+    std::size_t count = 0;
+    for (auto at = table.begin(bucket); at != end; ++at, ++count) {
+      if constexpr (map_like<Table>) {
+        if (table.key_eq()(at->first, key)) break;
+      } else {
+        if (table.key_eq()(*at, key)) break;
+      }
+    }
+    return count;
+  }
+
+  /// Chooses the next insertion to be looked at. Returns of how many it is one.
+  static std::size_t draw(decoder& in) noexcept;
+  static void check(const decoder& in);
 };
 
 template <typename T>
@@ -293,18 +349,43 @@ struct builtin_codec<T, kind::container> {
       const auto* first = reinterpret_cast<const element*>(bytes.data());
       return T(first, first + count);
     }
-    const unaligned_iterator<element> first{bytes.data()};
-    return T(first, first + static_cast<std::ptrdiff_t>(count));
+    if constexpr (sizeof(element) > most_on_stack) {
+      const auto aligned = std::make_unique_for_overwrite<bytes_of<element>>();
+      T result;
+      if constexpr (requires { result.reserve(count); }) result.reserve(count);
+      for (std::size_t i = 0; i < count; ++i) {
+        std::memcpy(aligned->bytes, bytes.data() + i * sizeof(element), sizeof(element));
+        result.push_back(aligned->value());
+      }
+      return result;
+    } else {
+      const unaligned_iterator<element> first{bytes.data()};
+      return T(first, first + static_cast<std::ptrdiff_t>(count));
+    }
   }
 
   static void append(T& result, decoder& in) {
     if constexpr (map_like<T>) {
-      auto key = take<typename T::key_type>(in);
-      result.emplace_hint(result.end(), std::move(key), take<typename T::mapped_type>(in));
+      taken<typename T::key_type> key{in};
+      taken<typename T::mapped_type> mapped{in};
+      bucket_watch::look(in, result, key.get());
+      place(result, in, key.get(), mapped.get());
     } else if constexpr (set_like<T>) {
-      result.emplace_hint(result.end(), take<element>(in));
+      taken<element> key{in};
+      bucket_watch::look(in, result, key.get());
+      place(result, in, key.get());
     } else {
-      result.push_back(take<element>(in));
+      result.push_back(taken<element>{in}.get());
+    }
+  }
+
+  template <typename... Parts>
+  static void place(T& result, [[maybe_unused]] decoder& in, Parts&&... parts) {
+    [[maybe_unused]] const auto at =
+        result.emplace_hint(result.end(), std::forward<Parts>(parts)...);
+    if constexpr (std::ranges::random_access_range<T>) {  // sorted: it moves what is behind
+      const auto moved = static_cast<std::size_t>(result.end() - at) * sizeof(element);
+      bucket_watch::add(in, moved / 64);
     }
   }
 };

@@ -43,6 +43,11 @@ enum class kind {
   complex,
   path,
   bitset,
+  error_code,
+  date,
+  expected,
+  elements,  // of what is no range of known size: forward_list, valarray
+  adaptor,   // queue, stack, priority_queue
   container,
   aggregate,
 };
@@ -88,6 +93,17 @@ inline constexpr bool is_optional = false;
 template <typename T>
 inline constexpr bool is_optional<std::optional<T>> = true;
 
+#ifdef __SIZEOF_INT128__
+__extension__ using int128 = __int128;
+__extension__ using uint128 = unsigned __int128;
+template <typename T>
+inline constexpr bool is_number =
+    std::is_arithmetic_v<T> || std::is_same_v<T, int128> || std::is_same_v<T, uint128>;
+#else
+template <typename T>
+inline constexpr bool is_number = std::is_arithmetic_v<T>;
+#endif
+
 /// Not of a polymorphic type: the pointer may point to more than its type says.
 template <typename T>
 inline constexpr bool is_unique_ptr = false;
@@ -127,6 +143,32 @@ concept bitset_like = is_of_std<T> && requires(T& b, std::size_t i) {
   b.to_ullong();
 };
 
+template <typename T>
+concept error_code_like = is_of_std<T> && requires(const T& e) {
+  { e.value() } -> std::same_as<int>;
+  e.category();
+  e.message();
+};
+/// Of <chrono>: year, month_day, year_month_weekday_last and the like.
+template <typename T>
+concept date_like = is_of_std<T> && std::is_trivially_copyable_v<T> && requires(const T& date) {
+  { date.ok() } -> std::same_as<bool>;
+};
+template <typename T>
+concept expected_like = is_of_std<T> && requires(const T& e) {
+  typename T::unexpected_type;
+  { e.has_value() } -> std::same_as<bool>;
+  e.error();
+};
+template <typename T>
+concept forward_list_like = is_of_std<T> && requires(T& list) { list.before_begin(); };
+template <typename T>
+concept valarray_like = is_of_std<T> && requires(const T& array) {
+  { array.sum() } -> std::same_as<typename T::value_type>;
+  array.cshift(1);
+  array.size();
+};
+
 /// Comparators and hashers do not travel: those of the decoded container are new ones.
 template <typename T>
 inline constexpr bool has_stateless_order = true;
@@ -137,6 +179,15 @@ template <typename T>
   requires requires { typename T::hasher; }
 inline constexpr bool has_stateless_order<T> =
     std::is_empty_v<typename T::hasher> && std::is_empty_v<typename T::key_equal>;
+
+template <typename T>
+concept adaptor_like = is_of_std<T> && requires(T& adaptor) {
+  typename T::container_type;
+  adaptor.pop();
+};
+template <typename T>
+  requires(adaptor_like<T> && requires { typename T::value_compare; })
+inline constexpr bool has_stateless_order<T> = std::is_empty_v<typename T::value_compare>;
 
 template <typename T>
 concept map_like = requires { typename T::mapped_type; };
@@ -158,6 +209,11 @@ constexpr kind kind_of_std() {
   if constexpr (complex_like<T>) return kind::complex;
   if constexpr (path_like<T>) return kind::path;
   if constexpr (bitset_like<T>) return kind::bitset;
+  if constexpr (error_code_like<T>) return kind::error_code;
+  if constexpr (date_like<T>) return kind::date;
+  if constexpr (expected_like<T>) return kind::expected;
+  if constexpr (forward_list_like<T> || valarray_like<T>) return kind::elements;
+  if constexpr (adaptor_like<T>) return has_stateless_order<T> ? kind::adaptor : kind::none;
   if constexpr (container_like<T>) return kind::container;
   return kind::none;
 }
@@ -171,7 +227,7 @@ template <typename T>
 constexpr kind find_kind() {
   if constexpr (std::is_same_v<T, bool>) {
     return kind::boolean;
-  } else if constexpr (std::is_arithmetic_v<T>) {
+  } else if constexpr (is_number<T>) {
     return kind::number;
   } else if constexpr (std::is_enum_v<T>) {
     return fixed_enumeration<T> ? kind::enumeration : kind::none;
@@ -216,6 +272,7 @@ enum class refusal {
   reference,
   view,
   array,
+  unsized,
   enumeration,
   base,
   too_large,
@@ -235,6 +292,11 @@ inline constexpr bool is_view =
     (std::ranges::view<T> && std::ranges::borrowed_range<T> && std::ranges::contiguous_range<T>);
 template <typename T>
 inline constexpr bool is_view<std::initializer_list<T>> = true;
+
+template <typename T>
+inline constexpr bool owns_array = false;
+template <typename T, typename Deleter>
+inline constexpr bool owns_array<std::unique_ptr<T[], Deleter>> = true;
 
 template <typename T>
 inline constexpr bool is_reference =
@@ -265,6 +327,8 @@ constexpr refusal refusal_of() {
     return refusal::array;
   } else if constexpr (has_own_codec<T>) {
     return has_codec<T> ? refusal::none : refusal::no_codec;
+  } else if constexpr (owns_array<T>) {
+    return refusal::unsized;
   } else if constexpr (is_view<T>) {
     return refusal::view;
   } else if constexpr (kind_of<T> != kind::none) {
@@ -323,15 +387,19 @@ constexpr auto judge() {
 template <typename T>
 using judgement = decltype(judge<T>());
 
-/// Does not compile if T cannot cross, and says why. Type is the innermost one in the way.
+/// Does not compile if T cannot cross, and says why. It returns auto so that the compiler looks into it at
+/// once, before other errors that follow from this one. Type is the innermost one in the way.
 template <typename T, refusal Why, typename Type>
-constexpr void refuse() {
+constexpr auto refuse() {
   static_assert(Why != refusal::pointer && Why != refusal::reference && Why != refusal::view,
                 "cadre: a value contains a pointer, a reference or a view, which means nothing in "
                 "another process; let it contain the value itself (std::string, std::vector)");
   static_assert(Why != refusal::array,
                 "cadre: a struct has a C array as a member, which the codec cannot see; make it a "
                 "std::array, or give the struct a serialize member");
+  static_assert(Why != refusal::unsized,
+                "cadre: a value contains a unique_ptr to an array, which does not know how many "
+                "elements it has; make it a std::vector");
   static_assert(Why != refusal::enumeration,
                 "cadre: a value contains an enumeration without a fixed type, of which not all "
                 "bytes are a value; give the enumeration a type: enum e : int");
@@ -347,7 +415,7 @@ constexpr void refuse() {
 }
 
 template <typename T>
-constexpr void check_encodable() {
+constexpr auto check_encodable() {
   if constexpr (judgement<T>::why != refusal::none) {
     refuse<T, judgement<T>::why, typename judgement<T>::culprit>();
   }

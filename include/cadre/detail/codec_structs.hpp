@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 namespace cadre::detail {
 
@@ -111,7 +112,7 @@ class decode_archive {
       fill(value.value);
     } else {
       check_encodable<T>();
-      if constexpr (judgement<T>::why == refusal::none) value = take<T>(in_);
+      if constexpr (judgement<T>::why == refusal::none) value = taken<T>{in_}.get();
     }
   }
 

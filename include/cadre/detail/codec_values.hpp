@@ -17,6 +17,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <iterator>
+#include <memory>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -36,13 +37,23 @@ class nesting {
   nesting(Stream& stream, std::string_view subject) : stream_{stream} {
     if (stream.depth_ == max_codec_depth) stream.too_deep();
     if (stream.depth_ == 0) stream.subject_ = subject;
+    if constexpr (std::is_same_v<Stream, decoder>) {
+      if (stream.depth_ == 0) stream.stack_end_ = Stream::unknown;  // it may be another thread now
+      if (stream.depth_ >= on_any_stack) stream.check_stack();
+    }
     ++stream.depth_;
   }
   nesting(const nesting&) = delete;
   nesting& operator=(const nesting&) = delete;
   ~nesting() { --stream_.depth_; }
 
+  /// Throws if the stack of this thread is almost used up.
+  static void check_stack(Stream& stream) { stream.check_stack(); }
+
  private:
+  // So many levels take no more than a small stack has. Most values have no more.
+  static constexpr unsigned on_any_stack = 3;
+
   Stream& stream_;
 };
 
@@ -64,6 +75,52 @@ template <typename T>
 std::remove_const_t<T> take(decoder& in) {
   return codec<std::remove_const_t<T>>::decode(in);
 }
+
+/// Values above this size are made on the heap. More would use up a small stack where values nest;
+/// less would allocate memory for what is cheaply moved.
+inline constexpr std::size_t most_on_stack = 4096;
+
+/// What `make()` returns, made in its place: on the heap if it is large for a stack.
+template <typename T, bool Large = (sizeof(T) > most_on_stack)>
+class placed {
+ public:
+  template <typename Make>
+  explicit placed(const Make& make) : value_(make()) {}
+  T& operator*() noexcept { return value_; }
+
+ private:
+  T value_;
+};
+template <typename T>
+class placed<T, true> {
+ public:
+  template <typename Make>
+  explicit placed(const Make& make) : value_{new T(make())} {}
+  T& operator*() noexcept { return *value_; }
+
+ private:
+  std::unique_ptr<T> value_;
+};
+
+/// The next value, on its way into another one. Not by `placed`: each function more is time here.
+template <typename T, bool Large = (sizeof(T) > most_on_stack)>
+class taken {
+ public:
+  explicit taken(decoder& in) : value_(take<T>(in)) {}
+  std::remove_const_t<T>&& get() noexcept { return std::move(value_); }
+
+ private:
+  std::remove_const_t<T> value_;
+};
+template <typename T>
+class taken<T, true> {
+ public:
+  explicit taken(decoder& in) : value_{new std::remove_const_t<T>(take<T>(in))} {}
+  std::remove_const_t<T>&& get() noexcept { return std::move(*value_); }
+
+ private:
+  std::unique_ptr<std::remove_const_t<T>> value_;
+};
 
 template <typename T>
 constexpr std::size_t min_size() {
@@ -108,11 +165,34 @@ constexpr bool is_bulk() {
   return false;
 }
 
+/// The bytes of a T that may have no default constructor.
+template <typename T>
+struct bytes_of {
+  alignas(T) std::byte bytes[sizeof(T)];
+  const T& value() const noexcept { return *reinterpret_cast<const T*>(bytes); }
+};
+
+// g++ makes a variable where the caller wants it, however large, only if it is of the outermost scope.
+template <typename T>
+T read_in_place(decoder& in) {
+  T value;
+  in.read(&value, sizeof(T));
+  return value;
+}
+
 template <typename T>
 T take_bulk(decoder& in) {
-  std::array<std::byte, sizeof(T)> bytes;
-  in.read(bytes.data(), sizeof(T));
-  return std::bit_cast<T>(bytes);
+  if constexpr (std::is_trivially_default_constructible_v<T>) {
+    return read_in_place<T>(in);
+  } else if constexpr (sizeof(T) <= most_on_stack) {
+    std::array<std::byte, sizeof(T)> bytes;
+    in.read(bytes.data(), sizeof(T));
+    return std::bit_cast<T>(bytes);
+  } else {
+    const auto copy = std::make_unique_for_overwrite<bytes_of<T>>();
+    in.read(copy->bytes, sizeof(T));
+    return copy->value();
+  }
 }
 
 /// Values at addresses that may not be aligned for them.
