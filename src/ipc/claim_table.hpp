@@ -67,6 +67,22 @@ class claim_table {
     return slot < slot_count && words_[slot].load(std::memory_order_acquire) == word(number, taken);
   }
 
+  /// Parent: true if the worker cannot have begun the call, if it is honest.
+  bool is_untaken(std::size_t slot, std::uint64_t number) const noexcept {
+    if (slot >= slot_count) return false;
+    // acquire: pairs with the release half in move(), as in is_taken().
+    const std::uint64_t now = words_[slot].load(std::memory_order_acquire);
+    return now == word(number, posted) || now == word(number, revoked);
+  }
+
+  /// Parent: true if the word of a call that is neither revoked nor over says what it can say.
+  bool is_sound(std::size_t slot, std::uint64_t number) const noexcept {
+    if (slot >= slot_count) return false;
+    // relaxed: a look at memory that the worker may have damaged; nothing is read after it.
+    const std::uint64_t now = words_[slot].load(std::memory_order_relaxed);
+    return now == word(number, posted) || now == word(number, taken);
+  }
+
  private:
   enum state : std::uint64_t { unused, posted, taken, revoked };
   static std::uint64_t word(std::uint64_t number, state now) noexcept { return number << 2 | now; }

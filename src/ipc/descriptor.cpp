@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <system_error>
 
 namespace cadre::ipc {
@@ -23,6 +24,34 @@ descriptor own(int result, const char* what) {
   return fd;
 }
 
-void throw_errno(const char* what) { throw std::system_error{errno, std::system_category(), what}; }
+std::string what_now(int error) {
+  switch (error) {
+    case EMFILE:
+      return "; this process has no descriptor left: raise ulimit -n";
+    case ENFILE:
+      return "; the system has no descriptor left: raise fs.file-max, or close some";
+    case ENOMEM: {
+      const rlim_t most = limit_of(RLIMIT_AS);
+      if (most == RLIM_INFINITY) return "; free memory, or raise the limit of its cgroup";
+      return "; the address space may have " + std::to_string(most) + " bytes: raise ulimit -v";
+    }
+    case ENOSYS:
+      return "; it needs a newer kernel, or a filter of system calls that lets it pass";
+    case EPERM:
+      return "; a filter of system calls, or another rule of this system, forbids it";
+    default:
+      return {};
+  }
+}
+
+void throw_errno(const char* what) {
+  const int error = errno;
+  throw std::system_error{error, std::system_category(), what + what_now(error)};
+}
+
+rlim_t limit_of(resource which) noexcept {
+  rlimit limit{};
+  return ::getrlimit(which, &limit) == 0 ? limit.rlim_cur : RLIM_INFINITY;
+}
 
 }  // namespace cadre::ipc

@@ -5,6 +5,9 @@
 // Errors     All of ipc: what the system refuses is std::system_error.
 #pragma once
 
+#include <sys/resource.h>
+
+#include <string>
 #include <utility>
 
 namespace cadre::ipc {
@@ -35,7 +38,16 @@ class descriptor {
 /// a program that closed its stdout: what it prints must not go here.
 descriptor own(int result, const char* what);
 
-/// Throws the std::system_error of errno. `what` says who could not do what, and what now.
+/// Throws the std::system_error of errno. `what` says who could not do what, with which system call;
+/// what_now() is added.
 [[noreturn]] void throw_errno(const char* what);
+
+/// What to do about an errno, to be appended to a message: "; raise ulimit -n". Empty if that depends on
+/// more than the number.
+std::string what_now(int error);
+
+using resource = decltype(RLIMIT_AS);
+/// The soft limit of this process. RLIM_INFINITY if there is none.
+rlim_t limit_of(resource which) noexcept;
 
 }  // namespace cadre::ipc

@@ -10,7 +10,7 @@ namespace cadre::ipc {
 
 event::event()
     : fd_{own(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-              "cadre: cannot make an eventfd to be woken by; raise ulimit -n")} {}
+              "cadre: cannot make an eventfd to be woken by")} {}
 
 void event::ring() const noexcept {
   const std::uint64_t once = 1;

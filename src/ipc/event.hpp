@@ -22,6 +22,7 @@ class event {
   /// For pollers that report a level: not readable again until the next ring(). A system call.
   void silence() const noexcept;
   int fd() const noexcept { return fd_.get(); }
+  void close() noexcept { fd_.reset(); }
 
  private:
   descriptor fd_;

@@ -20,7 +20,7 @@ struct control_buffer {
 };
 
 constexpr const char* not_moved =
-    "cadre: cannot give a socket a number above those of the standard streams; raise ulimit -n";
+    "cadre: cannot give a socket a number above those of the standard streams";
 
 int flags_of(packet_socket::mode how) {
   return how == packet_socket::mode::dont_wait ? MSG_DONTWAIT : 0;
@@ -51,7 +51,7 @@ void adopt(msghdr& message, packet_socket::packet& into) {
 std::pair<packet_socket, packet_socket> packet_socket::pair() {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    throw_errno("cadre: cannot make a socket pair for a worker; raise ulimit -n");
+    throw_errno("cadre: cannot make a socket pair for a worker");
   }
   descriptor second{ends[1]};
   descriptor first = own(ends[0], not_moved);

@@ -22,8 +22,7 @@ int milliseconds_until(sync::time_point deadline) {
 }  // namespace
 
 poller::poller()
-    : fd_{own(::epoll_create1(EPOLL_CLOEXEC),
-              "cadre: cannot make an epoll instance; raise ulimit -n")} {}
+    : fd_{own(::epoll_create1(EPOLL_CLOEXEC), "cadre: cannot make an epoll instance")} {}
 
 void poller::add(int fd, std::uint64_t token, trigger how) {
   epoll_event interest{};
