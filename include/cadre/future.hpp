@@ -24,6 +24,7 @@
 #include <cadre/detail/state.hpp>
 
 #include <chrono>
+#include <compare>
 #include <concepts>
 #include <exception>
 #include <type_traits>
@@ -45,12 +46,17 @@ inline constexpr bool is_future<future<T>> = true;
 
 [[noreturn]] CADRE_API void throw_empty_future();
 [[noreturn]] CADRE_API void throw_timeout(const state_base& state);
+[[noreturn]] CADRE_API void throw_given_up(const state_base& state);
 [[noreturn]] CADRE_API void throw_no_value(const state_base& state);
 
 template <typename T, typename Function>
 class callback;
 template <typename T, typename Function>
 struct then_traits;
+template <typename E, typename T, typename Function>
+struct error_handler;
+template <typename T, typename Function>
+struct last_step;
 
 /// Adds a done callback that is a listener; runs it at once if the state is done.
 CADRE_API void add_callback(state_base& state, listener& node) noexcept;
@@ -58,7 +64,9 @@ CADRE_API void add_callback(state_base& state, listener& node) noexcept;
 }  // namespace detail
 
 template <typename T>
-class [[nodiscard]] future {
+class [[nodiscard(
+    "the call runs all the same, but nobody learns how it ends; use post() if nobody need "
+    "know")]] future {
  public:
   using value_type = T;
   /// What get() of an lvalue returns: const T&, or T itself where it is a reference or void.
@@ -85,8 +93,11 @@ class [[nodiscard]] future {
   /// handle throws invalid_state_error.
   T get() && {
     check().wait_until(detail::never);
-    return take();
+    return take_value();
   }
+
+  /// As get() of an rvalue.
+  T take() { return std::move(*this).get(); }
 
   /// As get(), but throws timeout_error if the future is not done in time; it stays as it is and
   /// can be asked again. A limit <= 0 only looks.
@@ -101,12 +112,12 @@ class [[nodiscard]] future {
   template <typename Rep, typename Period>
   T get_for(std::chrono::duration<Rep, Period> limit) && {
     if (!wait_for(limit)) detail::throw_timeout(*state_);
-    return take();
+    return take_value();
   }
   template <typename Clock, typename Duration>
   T get_until(std::chrono::time_point<Clock, Duration> limit) && {
     if (!wait_until(limit)) detail::throw_timeout(*state_);
-    return take();
+    return take_value();
   }
 
   /// Blocks until done. Throws deadlock_error.
@@ -145,11 +156,12 @@ class [[nodiscard]] future {
   /// Keeps a pending call from ever running. True if the future is cancelled; false, and no
   /// effect, if it is running or finished. Callbacks run on this thread. The callable is destroyed
   /// at once. If another thread is in cancel() at the same time, it may still be finishing it.
-  bool cancel() const { return check().cancel(); }
+  bool cancel() const { return check().cancel_by_reader(); }
 
-  /// Asks the running call to stop through its std::stop_token; cancels a pending one. False if
-  /// the call takes no token, or is done. Does not block.
-  bool request_stop() const { return check().cancel() || state_->request_stop(); }
+  /// Asks the running call to stop through its std::stop_token; cancels a pending one. False if it is
+  /// done, or on a thread and takes no token. In a worker process, a call that does not return within its
+  /// submit_options::grace is killed, whether it takes a token or not. Does not block.
+  bool request_stop() const { return check().cancel_by_reader() || state_->request_stop(); }
 
   /// Calls `function(future<T>)` once when done: on the thread that finishes or cancels, or here
   /// and now if it is done already. Callbacks of one future run in the order they were added. What
@@ -164,7 +176,10 @@ class [[nodiscard]] future {
   /// A future of what `function` returns: of `function(value)` after success only, an exception
   /// or a cancellation being passed on; or of `function(future<T>)` in every case, for a function
   /// that does not take the value. It runs like a done callback; with an executor, as a call there,
-  /// which then must outlive this future.
+  /// which then must outlive this future. The executor is a local_executor: with another one, the new
+  /// future fails with std::invalid_argument. If `function` returns a future<U>, so does then(): one that
+  /// has what that future will have, copied, or moved out if it cannot be copied; cancel() and
+  /// request_stop() then are for the step that has not run, or else for that future.
   template <typename Function>
   auto then(Function&& function) const {
     return detail::then_traits<T, std::decay_t<Function>>::make(nullptr, *this,
@@ -176,14 +191,51 @@ class [[nodiscard]] future {
                                                                 std::forward<Function>(function));
   }
 
-  /// True if both are handles of one call, or both empty.
-  friend bool operator==(const future& a, const future& b) noexcept {
-    return a.state_.get() == b.state_.get();
+  /// A future of the same value; or, if the call threw an E, of what `function(const E&)` returns or throws.
+  /// What is no E passes, as an int does by default; so does a cancellation, unless E is cancelled_error.
+  /// Values are copied, or moved out if they cannot be copied. The rest is as then().
+  template <typename E = std::exception, typename Function>
+  future then_error(Function&& function) const {
+    return step<detail::error_handler<E, T, std::decay_t<Function>>>(
+        nullptr, std::forward<Function>(function));
+  }
+  template <typename E = std::exception, typename Function>
+  future then_error(executor& where, Function&& function) const {
+    return step<detail::error_handler<E, T, std::decay_t<Function>>>(
+        &where, std::forward<Function>(function));
+  }
+
+  /// A future of the same value, exception or cancellation, done when `function()` has run too, however the
+  /// call ended. If that throws, the future has its exception. The rest is as then_error().
+  template <typename Function>
+  future finally(Function&& function) const {
+    return step<detail::last_step<T, std::decay_t<Function>>>(nullptr,
+                                                              std::forward<Function>(function));
+  }
+  template <typename Function>
+  future finally(executor& where, Function&& function) const {
+    return step<detail::last_step<T, std::decay_t<Function>>>(&where,
+                                                              std::forward<Function>(function));
+  }
+
+  /// The same for all handles of one call, and another for each call of which there is a handle. Null if
+  /// empty.
+  const void* id() const noexcept { return state_.get(); }
+  /// By id(): equal are handles of one call, and empty ones. With std::hash, futures are keys.
+  friend bool operator==(const future& a, const future& b) noexcept { return a.id() == b.id(); }
+  friend std::strong_ordering operator<=>(const future& a, const future& b) noexcept {
+    return std::compare_three_way{}(a.id(), b.id());
   }
 
  private:
   friend struct detail::access;
   explicit future(detail::ref<detail::state<T>> state) noexcept : state_{std::move(state)} {}
+
+  template <typename Step, typename Function>
+  future step(executor* where, Function&& function) const {
+    return detail::then_traits<T, Step>::make_unflattened(where, *this,
+                                                          Step{std::forward<Function>(function)});
+  }
 
   detail::state<T>& check() const {
     if (!state_) detail::throw_empty_future();
@@ -204,7 +256,7 @@ class [[nodiscard]] future {
     }
   }
 
-  T take() {
+  T take_value() {
     const detail::ref<detail::state<T>> state = std::move(state_);
     if constexpr (std::is_void_v<T> || std::is_reference_v<T>) {
       if (state->get_status() != detail::state_base::value) throw_no_value(*state);
@@ -274,5 +326,12 @@ class callback final : public listener {
 
 }  // namespace detail
 }  // namespace cadre
+
+template <typename T>
+struct std::hash<cadre::future<T>> {
+  std::size_t operator()(const cadre::future<T>& f) const noexcept {
+    return std::hash<const void*>{}(f.id());
+  }
+};
 
 #include <cadre/detail/then.hpp>

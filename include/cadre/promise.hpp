@@ -5,6 +5,8 @@
 //     cadre::future<int> answer = promise.get_future();
 //     legacy_api_call([p = std::move(promise)](int n) mutable { p.set_value(n); });
 //
+//     return cached ? cadre::ready_future(*cached) : pool.submit(&load, key);
+//
 // States     As in future.hpp. set_running() makes the future running; without it, the first set_*
 //            takes it from pending to finished, and until then the reader may cancel() it.
 // Threads    One thread at a time; the future is free of that.
@@ -117,5 +119,31 @@ class promise {
   detail::ref<detail::state<T>> state_;
   bool claimed_ = false;  // set_running() succeeded, and nothing was set since
 };
+
+/// A future that has `value`.
+template <typename T>
+future<std::decay_t<T>> ready_future(T&& value) {
+  promise<std::decay_t<T>> made;
+  made.set_value(std::forward<T>(value));
+  return made.get_future();
+}
+inline future<void> ready_future() {
+  promise<void> made;
+  made.set_value();
+  return made.get_future();
+}
+
+/// A future<T> whose get() throws `reason`, which must not be null.
+template <typename T>
+future<T> failed_future(std::exception_ptr reason) {
+  promise<T> made;
+  made.set_exception(std::move(reason));
+  return made.get_future();
+}
+template <typename T, typename E>
+  requires(!std::is_convertible_v<E, std::exception_ptr>)
+future<T> failed_future(E&& error) {
+  return failed_future<T>(std::make_exception_ptr(std::forward<E>(error)));
+}
 
 }  // namespace cadre

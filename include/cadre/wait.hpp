@@ -2,11 +2,13 @@
 // Waiting for many futures: wait, as_completed, when_all, when_any.
 //
 //     auto [done, not_done] = cadre::wait(futures, {.timeout = 1s});
-//     for (auto& f : cadre::as_completed(futures, 10s)) use(std::move(f).get());
+//     for (auto& f : cadre::as_completed(futures, 10s)) use(f.take());
+//     for (auto& [url, f] : cadre::as_completed(pairs)) std::cout << url << f.get();
 //     cadre::when_all(a, b).then([](const auto& both) { use(std::get<0>(both).get()); });
 //
 // The futures may come from different executors and promises. A range that is an lvalue keeps its
-// handles; from an rvalue they are moved. Cancelled futures are done.
+// handles, and so does what a view looks at; from a container that is an rvalue they are moved. Cancelled
+// futures are done.
 //
 // Threads    Each call stands for itself; an as_completed object belongs to one thread.
 // Ordering   As get(): what a call wrote is visible once its future was reported as done.
@@ -64,19 +66,56 @@ concept future_range =
 template <typename Range>
 using future_of = std::ranges::range_value_t<Range>;
 
+/// An rvalue that owns what is in it. A view does not, as a rule: its elements may be somebody's lvalues.
+template <typename Range>
+inline constexpr bool may_be_emptied =
+    !std::is_lvalue_reference_v<Range> && !std::ranges::view<std::remove_cvref_t<Range>>;
+
 /// The handles of a range: moved if it is an rvalue container, else copied.
 template <future_range Range>
 std::vector<future_of<Range>> collect(Range&& range) {
   std::vector<future_of<Range>> futures;
   if constexpr (std::ranges::sized_range<Range>) futures.reserve(std::ranges::size(range));
   for (auto&& f : range) {
-    if constexpr (!std::is_lvalue_reference_v<Range> && !std::ranges::borrowed_range<Range>) {
+    if constexpr (may_be_emptied<Range>) {
       futures.push_back(std::move(f));
     } else {
       futures.push_back(f);
     }
   }
   return futures;
+}
+
+/// Pairs of a key and a future.
+template <typename Range>
+concept keyed_future_range = std::ranges::input_range<Range> &&
+                             is_future<typename std::ranges::range_value_t<Range>::second_type>;
+
+template <keyed_future_range Range>
+using pair_of =
+    std::pair<std::remove_const_t<typename std::ranges::range_value_t<Range>::first_type>,
+              typename std::ranges::range_value_t<Range>::second_type>;
+
+/// As collect().
+template <keyed_future_range Range>
+std::vector<pair_of<Range>> collect_pairs(Range&& range) {
+  std::vector<pair_of<Range>> pairs;
+  if constexpr (std::ranges::sized_range<Range>) pairs.reserve(std::ranges::size(range));
+  for (auto&& [key, f] : range) {
+    if constexpr (may_be_emptied<Range>) {
+      pairs.emplace_back(std::move(key), std::move(f));
+    } else {
+      pairs.emplace_back(key, f);
+    }
+  }
+  return pairs;
+}
+
+/// A handle that takes over a reference.
+template <typename T>
+future<T> adopt_state(state_base& from) noexcept {
+  using ref = detail::ref<state<T>>;
+  return access::make(ref{static_cast<state<T>*>(&from), typename ref::adopt{}});
 }
 
 template <typename T>
@@ -119,30 +158,39 @@ auto wait(Range&& futures, wait_options options = {}) {
   return result;
 }
 
+namespace detail {
+
+/// Of what as_completed() returns.
+template <typename Range>
+class completion_iterator {
+ public:
+  using value_type = typename Range::value_type;
+  using difference_type = std::ptrdiff_t;
+  using iterator_concept = std::input_iterator_tag;
+
+  explicit completion_iterator(Range& range) noexcept : range_{&range} {}
+  value_type& operator*() const noexcept { return range_->current(); }
+  value_type* operator->() const noexcept { return &range_->current(); }
+  completion_iterator& operator++() {
+    range_->advance();
+    return *this;
+  }
+  void operator++(int) { ++*this; }
+  bool operator==(std::default_sentinel_t) const noexcept { return range_->ended_; }
+
+ private:
+  Range* range_;
+};
+
+}  // namespace detail
+
 /// The futures of one as_completed() as they become done: an input range, and a set one can add to
 /// while iterating.
 template <typename T>
 class as_completed_range {
  public:
-  class iterator {
-   public:
-    using value_type = future<T>;
-    using difference_type = std::ptrdiff_t;
-    using iterator_concept = std::input_iterator_tag;
-
-    explicit iterator(as_completed_range& range) noexcept : range_{&range} {}
-    future<T>& operator*() const noexcept { return range_->current_; }
-    future<T>* operator->() const noexcept { return &range_->current_; }
-    iterator& operator++() {
-      range_->advance();
-      return *this;
-    }
-    void operator++(int) { ++*this; }
-    bool operator==(std::default_sentinel_t) const noexcept { return range_->ended_; }
-
-   private:
-    as_completed_range* range_;
-  };
+  using value_type = future<T>;
+  using iterator = detail::completion_iterator<as_completed_range>;
 
   as_completed_range(std::vector<future<T>> futures, detail::time_point deadline)
       : deadline_{deadline} {
@@ -162,8 +210,7 @@ class as_completed_range {
   std::optional<future<T>> next() {
     detail::state_base* state = set_.next(deadline_);
     if (state == nullptr) return std::nullopt;
-    using ref = detail::ref<detail::state<T>>;
-    return detail::access::make(ref{static_cast<detail::state<T>*>(state), typename ref::adopt{}});
+    return detail::adopt_state<T>(*state);
   }
 
   iterator begin() {
@@ -174,7 +221,9 @@ class as_completed_range {
 
  private:
   friend struct detail::next_access;
+  friend iterator;
 
+  future<T>& current() noexcept { return current_; }
   void advance() {
     current_ = {};  // the set keeps no reference to what it reported
     auto f = next();
@@ -188,6 +237,80 @@ class as_completed_range {
   bool ended_ = false;
 };
 
+/// As that, of pairs of a key and a future: whatever became of a call, its key says which it was.
+template <typename Key, typename T>
+class keyed_completed_range {
+ public:
+  using value_type = std::pair<Key, future<T>>;
+  using iterator = detail::completion_iterator<keyed_completed_range>;
+
+  keyed_completed_range(std::vector<value_type> pairs, detail::time_point deadline)
+      : deadline_{deadline} {
+    for (auto& [key, f] : pairs) add(std::move(key), f);
+  }
+
+  /// One more to report; also from within the loop.
+  void add(Key key, const future<T>& f) {
+    detail::state_base& state = detail::access::state_of(f);
+    std::size_t place = keys_.size();
+    if (free_.empty()) {
+      free_.reserve(place + 1);  // so that next() needs no memory
+      keys_.emplace_back(std::move(key));
+    } else {
+      place = free_.back();
+      keys_[place].emplace(std::move(key));
+      free_.pop_back();
+    }
+    set_.add(state, place);
+  }
+
+  /// Pairs not reported yet.
+  std::size_t remaining() const noexcept { return set_.remaining(); }
+
+  /// As as_completed_range::next().
+  std::optional<value_type> next() {
+    std::size_t place = 0;
+    detail::state_base* state = set_.next(deadline_, &place);
+    if (state == nullptr) return std::nullopt;
+    future<T> done = detail::adopt_state<T>(*state);
+    free_.push_back(place);
+    value_type found{*std::move(keys_[place]), std::move(done)};
+    keys_[place].reset();
+    return found;
+  }
+
+  iterator begin() {
+    advance();
+    return iterator{*this};
+  }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+ private:
+  friend iterator;
+
+  value_type& current() noexcept { return *current_; }
+  void advance() {
+    current_.reset();
+    if (auto found = next()) current_.emplace(std::move(found->first), std::move(found->second));
+    ended_ = !current_;
+  }
+
+  detail::completion_set set_;
+  detail::time_point deadline_;
+  std::vector<std::optional<Key>> keys_;  // of those not reported
+  std::vector<std::size_t> free_;         // places in it
+  std::optional<value_type> current_;
+  bool ended_ = false;
+};
+
+namespace detail {
+
+template <typename Range>
+using keyed_completed = keyed_completed_range<typename pair_of<Range>::first_type,
+                                              typename pair_of<Range>::second_type::value_type>;
+
+}  // namespace detail
+
 /// The futures in the order in which they become done, each once; those done already come first.
 template <detail::future_range Range>
 auto as_completed(Range&& futures) {
@@ -199,6 +322,17 @@ template <detail::future_range Range, typename Rep, typename Period>
 auto as_completed(Range&& futures, std::chrono::duration<Rep, Period> timeout) {
   return as_completed_range<typename detail::future_of<Range>::value_type>{
       detail::collect(std::forward<Range>(futures)), detail::deadline_after(timeout)};
+}
+/// Of pairs (key, future), in a vector or as the elements of a map: yields such pairs, each once.
+template <detail::keyed_future_range Range>
+auto as_completed(Range&& pairs) {
+  return detail::keyed_completed<Range>{detail::collect_pairs(std::forward<Range>(pairs)),
+                                        detail::never};
+}
+template <detail::keyed_future_range Range, typename Rep, typename Period>
+auto as_completed(Range&& pairs, std::chrono::duration<Rep, Period> timeout) {
+  return detail::keyed_completed<Range>{detail::collect_pairs(std::forward<Range>(pairs)),
+                                        detail::deadline_after(timeout)};
 }
 
 /// Which future of a when_any() was done first, and all of them.
@@ -229,7 +363,7 @@ class gather_state final : public state<Result>, private gathering {
  private:
   void complete(std::size_t first) noexcept override {
     if (!this->try_start()) return;
-    this->finish(this->fill([&]() -> Result {
+    this->finish_in_turn(this->fill([&]() -> Result {
       if constexpr (std::is_same_v<Result, Sequence>) {
         static_cast<void>(first);
         return futures_;
@@ -253,6 +387,49 @@ future<Result> gather(Sequence futures, std::vector<state_base*> inputs, bool al
   return result;
 }
 
+template <typename Function>
+struct unpacking {
+  Function function;
+
+  template <typename... Ts>
+  decltype(auto) operator()(const std::tuple<future<Ts>...>& futures) {
+    return std::apply(
+        [this](const auto&... f) -> decltype(auto) {
+          // In braces: one after the other.
+          std::tuple<decltype(value_of(f))...> values{value_of(f)...};
+          return std::apply(
+              [this](auto&... each) -> decltype(auto) {
+                return std::apply(std::move(function), std::tuple_cat(std::move(each)...));
+              },
+              values);
+        },
+        futures);
+  }
+  template <typename T>
+  decltype(auto) operator()(const std::vector<future<T>>& futures) {
+    if constexpr (std::is_void_v<T>) {
+      for (const auto& f : futures) f.get();
+      return std::move(function)();
+    } else {
+      std::vector<std::decay_t<T>> values;
+      values.reserve(futures.size());
+      for (const auto& f : futures) values.push_back(f.get());
+      return std::move(function)(std::move(values));
+    }
+  }
+
+ private:
+  template <typename T>
+  static auto value_of(const future<T>& f) {
+    if constexpr (std::is_void_v<T>) {
+      f.get();
+      return std::tuple<>{};
+    } else {
+      return std::tuple<decltype(f.get())>{f.get()};
+    }
+  }
+};
+
 }  // namespace detail
 
 /// A future of the futures, finished when all of them are done, however they ended. Cancelling it
@@ -268,6 +445,19 @@ auto when_all(future<Ts>... futures) {
   std::vector<detail::state_base*> inputs{&detail::access::state_of(futures)...};
   using all = std::tuple<future<Ts>...>;
   return detail::gather<all>(all{std::move(futures)...}, std::move(inputs), true);
+}
+
+/// For then() of a when_all(): a function of the values, which is called if all of them are there. Else the
+/// new future has the exception of the first one that has none.
+///
+///     when_all(width, height).then(unpack([](int w, int h) { return w * h; }));
+///     when_all(parts).then(unpack([](const std::vector<int>& all) { return sum(all); }));
+///
+/// Of a tuple of futures, the function takes the values, as const, but those of futures of void; of a
+/// vector, it takes the vector of their copies, or nothing if they are of void.
+template <typename Function>
+auto unpack(Function&& function) {
+  return detail::unpacking<std::decay_t<Function>>{std::forward<Function>(function)};
 }
 
 /// A future of {index of the first that was done, the futures}. Of none, it is never done early: the

@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "base/error_of.hpp"
+
 namespace cadre::detail {
 namespace {
 
@@ -24,6 +26,11 @@ void throw_empty_future() {
 void throw_timeout(const state_base& state) {
   throw timeout_error{"future: " + quoted_call(state) +
                       " was not done in time; it goes on: ask again, or cancel it"};
+}
+
+void throw_given_up(const state_base& state) {
+  throw timeout_error{"with_timeout: " + quoted_call(state) +
+                      " was not done in time; it was cancelled, or if it runs, asked to stop"};
 }
 
 void throw_no_value(const state_base& state) {
@@ -56,14 +63,25 @@ void throw_promise_set(const state_base* state) {
 }
 
 std::exception_ptr make_broken_promise() {
-  return std::make_exception_ptr(broken_promise{
-      "future: its promise was destroyed before it was given a value or an exception"});
+  return error_of([] {
+    return broken_promise{
+        "future: its promise was destroyed before it was given a value or an exception"};
+  });
 }
 
-void add_callback(state_base& state, listener& node) noexcept {
-  if (state.add_listener(node)) return;
-  const token_scope no_token{nullptr};  // as if it ran where the future becomes done
-  node.notify(node, state);
+std::exception_ptr no_inner_future(bool itself) noexcept {
+  if (itself) {
+    return error_of([] {
+      return deadlock_error{
+          "future: a function given to then() returned the very future that waits for its result; "
+          "that would wait for itself for ever: return another one"};
+    });
+  }
+  return error_of([] {
+    return invalid_state_error{
+        "future: a function given to then() returned an empty future, of which nothing can come; "
+        "return the future of a call, or ready_future()"};
+  });
 }
 
 void report_callback_exception(const state_base& state) noexcept {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cadre/detail/state.hpp>
 #include <cadre/errors.hpp>
+#include <cadre/future.hpp>
 #include <cadre/hooks.hpp>
 
 #include "future/waiter.hpp"
@@ -18,11 +19,72 @@ struct sleeping_thread : listener {
   sync::parker parker;
 };
 
+/// Callbacks that one thread is to notify, in the order in which they came.
+class callback_list {
+ public:
+  explicit operator bool() const noexcept { return first_ != nullptr; }
+
+  void append(listener& node) noexcept {
+    node.next = nullptr;
+    (first_ == nullptr ? first_ : last_->next) = &node;
+    last_ = &node;
+  }
+
+  /// Notifies all of them, and those that are appended meanwhile, until none is left.
+  void run() noexcept;
+
+ private:
+  listener* first_ = nullptr;
+  listener* last_ = nullptr;
+};
+
+/// The list whose node is being notified on this thread. Only that node may append, when it has nothing
+/// more to do: whatever else completes a state meanwhile has a list of its own.
+constinit thread_local callback_list* list_here = nullptr;
+
+void callback_list::run() noexcept {
+  const token_scope no_token{nullptr};  // they are no part of the call that set a promise here
+  callback_list* const outer = std::exchange(list_here, this);
+  while (first_ != nullptr) {
+    listener* const node = std::exchange(first_, first_->next);
+    state_base* const done = node->finished;
+    const bool kept = node->keeps_finished;
+    node->notify(*node, *done);
+    if (kept) done->release();
+  }
+  list_here = outer;
+}
+
+// Values may hold futures whose values hold futures. Up to this depth, a state goes as soon as its last
+// reference does; those that are deeper wait for the one above, so that a chain takes a bounded stack.
+constexpr unsigned most_nested_ends = 100;
+
+constinit thread_local const state_base* handed_on_here = nullptr;
+
+constinit thread_local unsigned nested_ends = 0;
+constinit thread_local state_base* waiting_to_end = nullptr;
+
 }  // namespace
 
 state_base::~state_base() = default;
 
 bool state_base::run(run_context&) noexcept { return true; }
+
+/// The last reference is gone.
+void state_base::destroy() noexcept {
+  if (nested_ends == most_nested_ends) {
+    queue_next = std::exchange(waiting_to_end, this);
+    return;
+  }
+  ++nested_ends;
+  delete this;
+  if (nested_ends == most_nested_ends) {
+    while (waiting_to_end != nullptr) {
+      delete std::exchange(waiting_to_end, waiting_to_end->queue_next);
+    }
+  }
+  --nested_ends;
+}
 
 std::uintptr_t state_base::load_unlocked() const noexcept {
   // relaxed: every caller goes on to a compare-exchange, which orders.
@@ -48,12 +110,12 @@ bool state_base::try_start_slow() noexcept {
   }
 }
 
-bool state_base::cancel() noexcept {
+/// Pending -> `next`, which makes the caller the only one who may go on with the call. False if it has
+/// begun or is done.
+bool state_base::leave_queue(status next) noexcept {
   for (;;) {
     std::uintptr_t word = load_unlocked();
-    const auto now = static_cast<status>(word & status_mask);
-    if (now == cancelling || now == cancelled) return true;
-    if (now != pending) return false;
+    if ((word & status_mask) != pending) return false;
     // acquire: pairs with the release of whoever made the callable, which discard() destroys.
     // relaxed on failure: the loop looks again.
     if (!word_.compare_exchange_weak(word, word | lock_bit, std::memory_order_acquire,
@@ -64,12 +126,25 @@ bool state_base::cancel() noexcept {
     // is still there.
     const bool withdrawn = owner() == nullptr || owner()->withdraw(*this);
     // release: pairs with the acquires of those who spin on LOCK, which see withdraw() done.
-    word_.store(withdrawn ? (word & list_mask) | cancelling : word, std::memory_order_release);
-    if (!withdrawn) return false;
-    discard();
-    publish(cancelled, false);
-    return true;
+    word_.store(withdrawn ? (word & list_mask) | next : word, std::memory_order_release);
+    return withdrawn;
   }
+}
+
+bool state_base::cancel(when callbacks) noexcept {
+  if (!leave_queue(cancelling)) {
+    const status now = get_status();
+    return now == cancelling || now == cancelled;
+  }
+  discard();
+  publish(cancelled, false, callbacks);
+  return true;
+}
+
+bool state_base::expire(std::exception_ptr reason) noexcept {
+  if (!leave_queue(running)) return false;
+  fail(std::move(reason));
+  return true;
 }
 
 call_owner* state_base::far_owner() const noexcept {
@@ -126,7 +201,7 @@ bool state_base::take() noexcept {
 }
 
 /// False, and nothing happened, if it is to be pending and is not.
-bool state_base::publish(status final, bool only_pending) noexcept {
+bool state_base::publish(status final, bool only_pending, when callbacks) noexcept {
   for (;;) {
     std::uintptr_t word = load_unlocked();
     if (only_pending && (word & status_mask) != pending) return false;
@@ -134,35 +209,72 @@ bool state_base::publish(status final, bool only_pending) noexcept {
     // add_listener(), so that the nodes can be read. relaxed on failure: the loop looks again.
     if (word_.compare_exchange_weak(word, final, std::memory_order_acq_rel,
                                     std::memory_order_relaxed)) {
-      notify_all(list_of(word));
+      notify_all(list_of(word), callbacks);
       return true;
     }
   }
 }
+
+void state_base::finish_handed_on(status final) noexcept {
+  if (handed_on_here == this) return finish_in_turn(final);
+  finish(final);
+}
+
+handing_on::handing_on(const state_base& call) noexcept
+    : before_{std::exchange(handed_on_here, &call)} {}
+handing_on::~handing_on() { handed_on_here = before_; }
 
 bool state_base::settle_slow(status final) noexcept {
   const ref keep{this};  // a callback may drop the writer's reference
   return publish(final, true);
 }
 
-void state_base::notify_all(listener* newest) noexcept {
+void state_base::notify_all(listener* newest, when callbacks) noexcept {
   // Waiters first, since a callback may take long; callbacks in the order they were added.
-  listener* callbacks = nullptr;
+  listener* oldest = nullptr;
   while (newest != nullptr) {
     listener* node = std::exchange(newest, newest->next);
     if (node->runs_user_code) {
-      node->next = std::exchange(callbacks, node);
+      node->next = std::exchange(oldest, node);
     } else {
       node->notify(*node, *this);
     }
   }
-  if (callbacks == nullptr) return;
-  if (waiting_worker* worker = this_thread_worker()) worker->begin_callbacks();
-  const token_scope no_token{nullptr};  // they are no part of the call that set a promise here
-  while (callbacks != nullptr) {
-    listener* node = std::exchange(callbacks, callbacks->next);
-    node->notify(*node, *this);
+  if (oldest == nullptr) return;
+  if (callbacks == when::later && list_here != nullptr) {
+    while (oldest != nullptr) {
+      listener& node = *std::exchange(oldest, oldest->next);
+      node.finished = this;
+      node.keeps_finished = true;
+      add_ref();
+      list_here->append(node);
+    }
+    return;
   }
+  callback_taker* const taker = this_thread_taker();
+  if (taker != nullptr && taker->take(*this, oldest)) return;
+  if (waiting_worker* worker = this_thread_worker()) worker->begin_callbacks();
+  run_callbacks(oldest);
+}
+
+void state_base::run_callbacks(listener* oldest) noexcept {
+  callback_list own;
+  while (oldest != nullptr) {
+    listener& node = *std::exchange(oldest, oldest->next);
+    node.finished = this;
+    node.keeps_finished = false;
+    own.append(node);
+  }
+  own.run();
+}
+
+void add_callback(state_base& state, listener& node) noexcept {
+  if (state.add_listener(node)) return;
+  node.finished = &state;
+  node.keeps_finished = false;
+  callback_list own;
+  own.append(node);
+  own.run();
 }
 
 bool state_base::add_listener(listener& node) noexcept {
@@ -205,13 +317,13 @@ bool state_base::remove_listener(listener& node) noexcept {
 }
 
 void state_base::throw_if_forked() {
-  for_each_awaited([](state_base& next, void*) { next.throw_if_forked(); }, nullptr);
-  if (owner_ == 0 || owner_ % generations == fork_generation() % generations) {
-    return;
-  }
-  throw broken_executor{
-      "future: its call belongs to the parent of this forked process, which alone will see it "
-      "done; make an executor in the child"};
+  for_all_awaited(*this, [](state_base& next) {
+    if (next.owner_ == 0 || next.owner_ % generations == fork_generation() % generations)
+      return true;
+    throw broken_executor{
+        "future: its call belongs to the parent of this forked process, which alone will see it "
+        "done; make an executor in the child"};
+  });
 }
 
 bool state_base::wait_until(time_point deadline) {

@@ -115,10 +115,11 @@ void wait_for_states(const std::vector<state_base*>& states, wait_for_which whic
 /// everything at once. Like `waiting`, it is kept alive by its owner and each added listener.
 class completion_set::impl {
  public:
-  void add(state_base& state) {
+  void add(state_base& state, std::size_t place) {
     if (fork_generation() != 0 && !state.done()) state.throw_if_forked();
     node& n = new_node();
     n.state = &state;
+    n.place = place;
     state.add_ref();
     ++remaining_;
     // relaxed: the reference is for a listener that does not exist yet.
@@ -126,7 +127,7 @@ class completion_set::impl {
     if (!state.add_listener(n)) n.notify(n, state);
   }
 
-  state_base* next(time_point deadline) {
+  state_base* next(time_point deadline, std::size_t* place) {
     if (remaining_ == 0) return nullptr;
     while (oldest_ == nullptr) {
       if (take_ready()) break;
@@ -146,6 +147,7 @@ class completion_set::impl {
       const blocking_scope scope{nullptr, 0, false};
       parker_.park(deadline);
     }
+    if (place != nullptr) *place = oldest_->place;
     return pop();
   }
 
@@ -197,6 +199,7 @@ class completion_set::impl {
     impl* owner;
     state_base* state = nullptr;  // counted; null while unused
     node* ready_next = nullptr;
+    std::size_t place = 0;
   };
 
   ~impl() {
@@ -281,8 +284,10 @@ completion_set& completion_set::operator=(completion_set&& other) noexcept {
 completion_set::~completion_set() {
   if (impl_ != nullptr) impl_->leave();
 }
-void completion_set::add(state_base& state) { impl_->add(state); }
-state_base* completion_set::next(time_point deadline) { return impl_->next(deadline); }
+void completion_set::add(state_base& state, std::size_t place) { impl_->add(state, place); }
+state_base* completion_set::next(time_point deadline, std::size_t* place) {
+  return impl_->next(deadline, place);
+}
 state_base* completion_set::try_next() noexcept { return impl_->try_next(); }
 bool completion_set::begin_wait(listener& waiter) noexcept { return impl_->begin_wait(waiter); }
 bool completion_set::end_wait() noexcept { return impl_->end_wait(); }
@@ -301,6 +306,7 @@ struct gathering::node : listener {
     gathering& owner = *n.owner;
     // acq_rel: pairs among the inputs' threads, so that complete() sees all inputs done.
     if (owner.done_.fetch_add(1, std::memory_order_acq_rel) + 1 == owner.needed_) {
+      owner.forget_others();
       owner.complete(static_cast<std::size_t>(&n - owner.nodes_.get()));
     }
     owner.self_.release();
@@ -317,7 +323,20 @@ void gathering::start() {
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     nodes_[i].owner = this;
     self_.add_ref();
-    if (!inputs_[i]->add_listener(nodes_[i])) nodes_[i].notify(nodes_[i], *inputs_[i]);
+    add_callback(*inputs_[i], nodes_[i]);
+  }
+  forget_others();
+}
+
+/// Leaves the inputs that a when_any() does not need any more: one that is never done would keep the
+/// results of all that it was ever in. It is called when all nodes are added, and when enough inputs are
+/// done; the second of these calls does it.
+void gathering::forget_others() noexcept {
+  if (needed_ == inputs_.size()) return;
+  // acq_rel: pairs with the other exchange here, so that the second sees the nodes that the first added.
+  if (!ready_to_forget_.exchange(true, std::memory_order_acq_rel)) return;
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    if (inputs_[i]->remove_listener(nodes_[i])) self_.release();
   }
 }
 

@@ -7,6 +7,7 @@ namespace cadre::detail {
 namespace {
 
 constinit thread_local waiting_worker* worker_here = nullptr;
+constinit thread_local callback_taker* taker_here = nullptr;
 constinit thread_local bool spin_here = false;
 constinit thread_local const std::stop_token* token_here = nullptr;
 constinit sync::atomic<unsigned> generation{0};
@@ -16,6 +17,7 @@ constinit sync::atomic<unsigned> generation{0};
   // relaxed: a forked child has one thread.
   generation.fetch_add(1, std::memory_order_relaxed);
   worker_here = nullptr;
+  taker_here = nullptr;
 });
 
 }  // namespace
@@ -26,6 +28,12 @@ waiting_worker* set_this_thread_worker(waiting_worker* worker) noexcept {
   return std::exchange(worker_here, worker);
 }
 
+callback_taker* this_thread_taker() noexcept { return taker_here; }
+
+callback_taker* set_this_thread_taker(callback_taker* taker) noexcept {
+  return std::exchange(taker_here, taker);
+}
+
 const std::stop_token* this_thread_token() noexcept { return token_here; }
 
 token_scope::token_scope(const std::stop_token* token) noexcept
@@ -33,13 +41,11 @@ token_scope::token_scope(const std::stop_token* token) noexcept
 token_scope::~token_scope() { token_here = before_; }
 
 void claim_all(waiting_worker& worker, state_base& awaited) {
-  if (awaited.done()) return;
-  worker.claim(awaited);
-  awaited.for_each_awaited(
-      [](state_base& next, void* context) {
-        claim_all(*static_cast<waiting_worker*>(context), next);
-      },
-      &worker);
+  for_all_awaited(awaited, [&worker](state_base& next) {
+    if (next.done()) return false;
+    worker.claim(next);
+    return true;
+  });
 }
 
 bool& spinning_pays() noexcept { return spin_here; }

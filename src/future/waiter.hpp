@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <utility>
+#include <vector>
 
 #include "sync/parker.hpp"
 #include "sync/spin.hpp"
@@ -45,8 +47,58 @@ waiting_worker* this_thread_worker() noexcept;
 /// Installs `worker` and returns the one before.
 waiting_worker* set_this_thread_worker(waiting_worker* worker) noexcept;
 
+/// Somebody on whose thread no callback is to run, since others depend on it.
+class callback_taker {
+ public:
+  /// Takes over the callbacks of `done`, linked in their order, to have them run elsewhere by its
+  /// run_callbacks(). False: they run here.
+  virtual bool take(state_base& done, listener* callbacks) noexcept = 0;
+
+ protected:
+  ~callback_taker() = default;
+};
+
+/// Null as a rule.
+callback_taker* this_thread_taker() noexcept;
+/// Installs `taker` and returns the one before.
+callback_taker* set_this_thread_taker(callback_taker* taker) noexcept;
+
 /// That of the innermost token_scope here; null without one.
 const std::stop_token* this_thread_token() noexcept;
+
+/// Visits `first`, and what each visited state awaits in turn while visit(state) returns true of it,
+/// without recursion: chains may be long. What several await is visited several times.
+template <typename Visit>
+void for_all_awaited(state_base& first, Visit visit) {
+  if (!visit(first)) return;
+  std::vector<ref<state_base>> found;
+  const auto find = [&found](state_base& from) {
+    from.for_each_awaited(
+        [](state_base& next, void* to) {
+          static_cast<std::vector<ref<state_base>>*>(to)->emplace_back(&next);
+        },
+        &found);
+  };
+  find(first);
+  while (!found.empty()) {
+    const ref next = std::move(found.back());
+    found.pop_back();
+    if (visit(*next)) find(*next);
+  }
+}
+
+/// While it lives, a listener hands `call` to an executor, as the last thing that it does: see
+/// state_base::finish_handed_on().
+class handing_on {
+ public:
+  explicit handing_on(const state_base& call) noexcept;
+  ~handing_on();
+  handing_on(const handing_on&) = delete;
+  handing_on& operator=(const handing_on&) = delete;
+
+ private:
+  const state_base* before_;
+};
 
 /// Claims what can be claimed of `awaited` and of all that it waits for in turn.
 void claim_all(waiting_worker& worker, state_base& awaited);

@@ -11,7 +11,8 @@
 //   pending --try_start()--> running --finish()--> value --take()--> taken
 //      |--settle()--> value       '-----finish()--> error
 //      |--settle()--> error
-//      '--cancel()--> cancelling --finish()--> cancelled
+//      |--cancel()--> cancelling --finish()--> cancelled
+//      '--expire()--> running --finish()--> error
 //
 //   status       callable     result storage        who may touch them
 //   pending      alive        empty                 nobody (the winner of the next step will);
@@ -53,6 +54,10 @@ struct portable_call_traits;
 
 /// Somebody to notify when a state is done: a waiter, a callback. Whoever adds one keeps it alive
 /// until notify() began or remove_listener() returned true.
+///
+/// A node that finishes a state of its own when it is notified, as then() does, does so by
+/// finish_in_turn() or its kin, as the last thing: the nodes of that state are notified by the loop that
+/// notified this one, so that a chain of any length takes no stack.
 struct alignas(16) listener {
   /// Called once, by the thread that finished the state, with no lock held. May destroy the node.
   using notify_function = void (*)(listener& self, state_base& done) noexcept;
@@ -62,7 +67,9 @@ struct alignas(16) listener {
 
   listener* next = nullptr;  // the state's, while the node is added
   notify_function notify;
-  bool runs_user_code;  // such nodes are notified after the others
+  state_base* finished = nullptr;  // while the node is in a list of callbacks: what it is told of
+  bool runs_user_code;             // such nodes are notified after the others
+  bool keeps_finished = false;     // the list holds a reference to `finished` for this node
 };
 
 /// Makes `token`, or none, the this_worker::stop_token() of this thread for a scope.
@@ -115,8 +122,9 @@ class wait_helper {
 struct run_context {
   using counter = sync::atomic<std::uint64_t>;
 
-  call_registry* registry = nullptr;                // null: nobody will ask
-  counter* ended[2] = {};                           // calls that threw, calls that returned
+  call_registry* registry = nullptr;  // null: nobody will ask
+  const state_base** runs = nullptr;  // what the worker says that it runs, if it says so
+  counter* ended[2] = {};             // calls that threw, calls that returned
   void (*sample)(run_context&) noexcept = nullptr;  // measures the run time of this call
   counter* census = nullptr;                        // null: the worker has more to do
   std::uint64_t one_idle = 0;
@@ -160,6 +168,8 @@ class CADRE_API state_base {
     return static_cast<status>(word_.load(std::memory_order_acquire) & status_mask);
   }
   bool done() const noexcept { return get_status() >= cancelled; }
+  /// Runs callbacks that a callback_taker took over.
+  void run_callbacks(listener* first) noexcept;
   /// True if nobody has started or cancelled it; waits while LOCK is held.
   bool is_pending() const noexcept { return (load_unlocked() & status_mask) == pending; }
 
@@ -168,7 +178,14 @@ class CADRE_API state_base {
   bool wait_until(time_point deadline);
 
   /// Pending -> cancelled. True if it is, or already was. Runs callbacks on this thread.
-  bool cancel() noexcept;
+  bool cancel() noexcept { return cancel(when::now); }
+
+  /// What future::cancel() means: for a state that stands for others, to cancel those.
+  virtual bool cancel_by_reader() noexcept { return cancel(); }
+
+  /// Pending -> error, with `reason`; the callable is destroyed unrun. False if it has begun or is done.
+  /// Runs callbacks on this thread.
+  bool expire(std::exception_ptr reason) noexcept;
 
   /// Asks a running call to stop through its stop_token. False if it takes none or is done.
   virtual bool request_stop() noexcept { return ask_owner(&call_owner::stop_call); }
@@ -193,7 +210,11 @@ class CADRE_API state_base {
   /// The name given at submit, or empty.
   virtual std::string_view name() const noexcept { return {}; }
 
-  /// Calls `visit` for each state that must be done before this one, if it is not a call itself.
+  /// When the call is not to begin any more.
+  virtual time_point limit() const noexcept { return never; }
+
+  /// Calls `visit` for each state that must be done before this one, if it is not a call itself. Such
+  /// a state lives while `visit` runs, which may take a reference to it.
   virtual void for_each_awaited(void (*visit)(state_base&, void*), void* context) {
     static_cast<void>(visit), static_cast<void>(context);
   }
@@ -228,8 +249,23 @@ class CADRE_API state_base {
     if (refs_.load(std::memory_order_acquire) < 2 * one_ref ||
         // acq_rel: pairs with the other owners' fetch_sub; the last one sees all they did.
         refs_.fetch_sub(one_ref, std::memory_order_acq_rel) < 2 * one_ref) {
-      delete this;
+      destroy();
     }
+  }
+
+  /// Drops a reference, unless it is the last one; false then.
+  bool release_shared() noexcept {
+    // relaxed: the compare-exchange below orders.
+    std::uint32_t refs = refs_.load(std::memory_order_relaxed);
+    while (refs >= 2 * one_ref) {
+      // release: pairs with the acquire in release() by whoever has the last one. relaxed on failure:
+      // the loop looks again.
+      if (refs_.compare_exchange_weak(refs, refs - one_ref, std::memory_order_release,
+                                      std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   bool sole_owner() const noexcept {
@@ -289,6 +325,13 @@ class CADRE_API state_base {
                                          std::memory_order_relaxed) ||
            settle_slow(final);
   }
+
+  // --- a listener that was notified, as the last thing that it does; see there ---
+
+  void finish_in_turn(status final) noexcept { publish(final, false, when::later); }
+  void cancel_in_turn() noexcept { cancel(when::later); }
+  /// In turn, if the listener handed this state to an executor that runs it here and now; else finish().
+  void finish_handed_on(status final) noexcept;
 
   /// Takes the line from the reader, who looks at it, before the outcome is written.
   void prefetch() const noexcept { prefetch_for_write(&word_); }
@@ -364,10 +407,16 @@ class CADRE_API state_base {
   call_owner* far_owner() const noexcept;
   bool ask_owner(bool (call_owner::*question)(state_base&) noexcept) noexcept;
   void help_owner(time_point deadline) noexcept;
+  /// When the callbacks run: before the function returns, or when the listener that calls it has.
+  enum class when : bool { now, later };
+
   bool try_start_slow() noexcept;
-  bool publish(status final, bool only_pending) noexcept;
+  bool leave_queue(status next) noexcept;
+  bool cancel(when callbacks) noexcept;
+  bool publish(status final, bool only_pending, when callbacks = when::now) noexcept;
   bool settle_slow(status final) noexcept;
-  void notify_all(listener* newest) noexcept;
+  void notify_all(listener* newest, when callbacks) noexcept;
+  void destroy() noexcept;
 
   sync::atomic<std::uintptr_t> word_{pending};
   std::uintptr_t owner_ = 0;  // address of a call_owner and, below its alignment, a generation
@@ -462,7 +511,12 @@ class state : public state_base {
 
   void fail(std::exception_ptr reason) noexcept override {
     discard();
-    finish(fill_error(std::move(reason)));
+    finish_handed_on(fill_error(std::move(reason)));
+  }
+  /// As that, by a listener; see there.
+  void fail_in_turn(std::exception_ptr reason) noexcept {
+    discard();
+    finish_in_turn(fill_error(std::move(reason)));
   }
 
  protected:
