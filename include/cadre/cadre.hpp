@@ -19,6 +19,7 @@
 #include <cadre/lifo_queue.hpp>        // IWYU pragma: export
 #include <cadre/local_executor.hpp>    // IWYU pragma: export
 #include <cadre/make_executor.hpp>     // IWYU pragma: export
+#include <cadre/manual_executor.hpp>   // IWYU pragma: export
 #include <cadre/map.hpp>               // IWYU pragma: export
 #include <cadre/priority_queue.hpp>    // IWYU pragma: export
 #include <cadre/process_pool_executor.hpp>
@@ -28,6 +29,7 @@
 #include <cadre/retry.hpp>                 // IWYU pragma: export
 #include <cadre/shared_span.hpp>           // IWYU pragma: export
 #include <cadre/stats.hpp>                 // IWYU pragma: export
+#include <cadre/submit_options.hpp>        // IWYU pragma: export
 #include <cadre/task_group.hpp>            // IWYU pragma: export
 #include <cadre/this_worker.hpp>           // IWYU pragma: export
 #include <cadre/thread_pool_executor.hpp>  // IWYU pragma: export

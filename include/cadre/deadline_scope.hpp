@@ -69,7 +69,13 @@ template <typename Rep, typename Period, typename Future>
 decltype(auto) with_timeout(std::chrono::duration<Rep, Period> limit, Future&& f) {
   if (!f.wait_for(limit)) {
     f.request_stop();
-    detail::throw_timeout(detail::access::state_of(f));
+    // Nobody else has it: how it ends is nobody's concern any more.
+    if constexpr (!std::is_lvalue_reference_v<Future>) {
+      f.add_done_callback([](const auto& given_up) {
+        if (!given_up.cancelled()) static_cast<void>(given_up.exception());
+      });
+    }
+    detail::throw_given_up(detail::access::state_of(f));
   }
   return std::forward<Future>(f).get();
 }

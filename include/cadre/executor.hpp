@@ -22,6 +22,7 @@
 #include <cadre/future.hpp>
 #include <cadre/map.hpp>
 #include <cadre/stats.hpp>
+#include <cadre/submit_options.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -48,32 +49,27 @@ template <typename Executor, typename Function, std::ranges::input_range... Rang
 auto start_remote_map(Executor& where, const map_options& options, Function&& function,
                       Ranges&&... ranges);
 
+/// where.submit(options, function, x) for each x of `inputs`.
+template <typename Executor, typename Function, std::ranges::input_range Range>
+auto submit_each(Executor& where, const submit_options& options, const Function& function,
+                 Range&& inputs) {
+  using input = std::ranges::range_reference_t<Range>;
+  std::vector<decltype(where.submit(options, function, std::declval<input>()))> futures;
+  if constexpr (std::ranges::sized_range<Range>) futures.reserve(std::ranges::size(inputs));
+  for (auto&& x : inputs) {
+    futures.push_back(where.submit(options, function, std::forward<decltype(x)>(x)));
+  }
+  return futures;
+}
+
 }  // namespace detail
-
-/// How one call is to be treated.
-struct submit_options {
-  std::string name = {};  ///< for messages, reports and traces
-  int priority = 0;       ///< a higher one overtakes queued lower ones; equal ones keep their order
-  /// Stopped while the call is pending: cancels it. While it runs: as future::request_stop().
-  std::stop_token stop_token = {};
-
-  // For executors that can kill what runs; others throw std::invalid_argument.
-
-  /// How long the call may run. Then it is asked to stop, after `grace` its worker gets SIGTERM, and
-  /// after `grace` again SIGKILL; the future fails with timeout_error.
-  std::optional<std::chrono::nanoseconds> timeout = {};
-  std::chrono::nanoseconds grace = std::chrono::milliseconds{100};
-  /// How often the call is run again if its worker died of it.
-  unsigned retries = 0;
-  /// Bytes that the call may allocate; more is std::bad_alloc there. 0: no limit.
-  std::size_t max_memory = 0;
-};
 
 struct shutdown_options {
   bool wait = true;             ///< block until the calls are done and the workers have ended
   bool cancel_pending = false;  ///< cancel the calls that have not begun
   /// How long to wait for the calls to end by themselves. Then what is pending is cancelled, what
-  /// runs is asked to stop, and after `grace` shutdown() returns and says what still runs.
+  /// runs is asked to stop, as by future::request_stop(), and after `grace` shutdown() returns and says
+  /// what still runs. In worker processes that is killed after its own grace.
   std::optional<std::chrono::nanoseconds> deadline = {};
   std::chrono::nanoseconds grace = std::chrono::milliseconds{100};
 };
@@ -108,6 +104,17 @@ class CADRE_API executor {
                             static_cast<detail::crossing<Args>&&>(args)...);
   }
 
+  /// As submit(function, x) for each x of `inputs`: one future for each. If submit() throws, those before
+  /// have been submitted, and run.
+  template <typename Function, std::ranges::input_range Range>
+  auto submit_bulk(const Function& function, Range&& inputs) {
+    return detail::submit_each(*this, {}, function, std::forward<Range>(inputs));
+  }
+  template <typename Function, std::ranges::input_range Range>
+  auto submit_bulk(const submit_options& options, const Function& function, Range&& inputs) {
+    return detail::submit_each(*this, options, function, std::forward<Range>(inputs));
+  }
+
   /// Calls `function` with each element of the ranges, taken together, on the workers, and returns
   /// the range of the results. See map.hpp.
   template <typename Function, std::ranges::input_range... Ranges>
@@ -134,6 +141,10 @@ class CADRE_API executor {
 
   /// A snapshot. Cost: some loads per worker.
   executor_stats stats() const { return do_stats(); }
+
+  /// Nothing can run here any more: its workers cannot be started or initialised, or one died that was to
+  /// end all. stats().broken says why. Cost: that of stats().
+  bool is_broken() const { return !stats().broken.empty(); }
 
   /// How many calls can run at the same time.
   unsigned max_workers() const noexcept { return do_max_workers(); }
@@ -189,7 +200,8 @@ class CADRE_API call_chain {
   ~call_chain();
 
   void push(state_base& call) noexcept;
-  void submit(executor& where);
+  /// With one wake-up in all, if they have no priority.
+  void submit(executor& where, const submit_options& options = {});
 
  private:
   state_base* first_ = nullptr;
@@ -222,8 +234,9 @@ future<T> launch(executor& where, Call* call) {
   });
 }
 
+/// Returns auto so that the compiler looks into it at once, before other errors that follow from this one.
 template <typename Function, typename... Args>
-void check_callable(const char* who, const Function& function) {
+auto check_callable(const char* who, const Function& function) {
   static_assert(is_callable<Function, Args...>,
                 "cadre: the callable cannot be called with these arguments; they are stored as "
                 "values and passed as rvalues (use std::ref for a reference)");
@@ -235,24 +248,37 @@ template <bool Portable, typename T, bool TakesToken, typename Enqueue, typename
 future<T> submit_work(const Enqueue& enqueue, submit_options& options, const MakeWork& make_work) {
   using work = decltype(make_work());
   if constexpr (!TakesToken) {
-    if (options.name.empty() && !options.stop_token.stop_possible()) {
+    if (options.name.empty() && !options.stop_token.stop_possible() && !options.expires_in) {
       using plain = call<T, work>;
       using type = std::conditional_t<Portable, portable_call<plain>, plain>;
-      return launch<T>(new type{make_work()}, options, enqueue);
+      return launch<T>(new type{made_by<MakeWork>{make_work}}, options, enqueue);
     }
   }
   using tracked = tracked_call<T, work, TakesToken>;
   using type = std::conditional_t<Portable, portable_call<tracked>, tracked>;
-  auto* call = new type{std::move(options.name), options.stop_token, make_work()};
-  if (options.stop_token.stop_requested()) {  // too late: it is never queued
-    call->cancel();
+  const auto limit = options.expires_in ? deadline_after(*options.expires_in) : never;
+  auto* call =
+      new type{std::move(options.name), options.stop_token, limit, made_by<MakeWork>{make_work}};
+  const bool expired = options.expires_in && *options.expires_in <= options.expires_in->zero();
+  if (expired || options.stop_token.stop_requested()) {  // too late: it is never queued
+    expired ? call->expire(expired_error(*call)) : call->cancel();
     call->release();
     using ref = detail::ref<state<T>>;
     return access::make(ref{call, typename ref::adopt{}});
   }
   auto f = launch<T>(call, options, enqueue);
   call->follow_token();
+  if (limit != never) expire_in_time(*call);
   return f;
+}
+
+template <bool Portable, typename T, typename MakeWork>
+future<T> submit_made(executor& where, submit_options options, const MakeWork& make_work) {
+  return submit_work<Portable, T, false>(
+      [&where](state_base& call, const submit_options& o) {
+        executor_access::enqueue(where, call, o);
+      },
+      options, make_work);
 }
 
 /// submit(), to wherever `enqueue` puts the call. `lends`: it encodes the call before it returns, so

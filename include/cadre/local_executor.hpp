@@ -91,6 +91,11 @@ class CADRE_API local_executor : public executor, protected detail::task_host {
     return futures;
   }
 
+  template <typename Function, std::ranges::input_range Range>
+  auto submit_bulk(const submit_options& options, const Function& function, Range&& inputs) {
+    return detail::submit_each(*this, options, function, std::forward<Range>(inputs));
+  }
+
   /// As executor::map(), for any callable and elements.
   template <typename Function, std::ranges::input_range... Ranges>
     requires(sizeof...(Ranges) > 0)

@@ -12,20 +12,33 @@
 // Eager      Without buffer_size all input is taken and all work begins at the call. With it, never
 //            more than buffer_size elements are submitted and not yet yielded; the executor must
 //            then outlive the results.
-// Errors     An element's exception surfaces when its turn comes, and ends the iteration;
-//            timeout_error likewise; std::invalid_argument for a buffer_size of 0.
+// Errors     An element's exception surfaces when its turn comes, and ends the iteration; timeout_error
+//            likewise. Where the others are to go on, submit_bulk() gives a future for each. Exceptions
+//            behind the first are dropped. std::invalid_argument for a buffer_size of 0.
 // End        After an exception, a timeout, or when the results are destroyed, what has not begun
-//            is cancelled; what runs goes on. The destructor does not wait.
+//            is cancelled. The destructor then blocks until what runs is done, so nothing uses what
+//            the callable and the views refer to any more, however the loop was left; but for
+//            detach(). It terminates the program if it would wait for ever (an element waits for the
+//            call that leaves the loop, or drops the results itself), or has no memory to wait with.
 // Waiting    On a worker of the same pool, the elements that nobody has begun are run inline. So they
 //            are in any loop with caller_runs, for which one worker fewer is called in: there a
 //            timeout cannot end before an element that the loop itself runs. Not with buffer_size,
 //            nor for other processes (std::invalid_argument).
+// Calls      `call` is how each chunk is submitted: with a name, a priority, and in worker processes a time
+//            limit, retries and a memory limit of its own. Automatic chunks change their size: with limits,
+//            give a chunk_size, of 1 if one bad element is to cost no other, since of a chunk whose worker
+//            dies or runs out of time no result is left. When its stop_token is stopped, what has not begun
+//            is cancelled, what runs is asked to stop, and the iteration ends with cancelled_error after what
+//            had begun; ordered, after what comes before the first that had not. In a worker process,
+//            elements that do not end within call.grace are killed: then it ends with worker_died.
+//            expires_in counts from the submission of each chunk: without buffer_size, from the call of map.
 // Threads    The results belong to one thread; the callable is called by several at once, as const.
 // Source     Python's Executor.map.
 #pragma once
 
 #include <cadre/config.hpp>
 #include <cadre/detail/state.hpp>
+#include <cadre/submit_options.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -44,6 +57,8 @@ struct map_options {
   std::optional<std::chrono::nanoseconds> timeout = {};  ///< for all of it, from the call on
   bool ordered = true;                                   ///< false: results as they become ready
   bool caller_runs = false;                              ///< true: the loop runs elements, too
+  bool detach = false;                                   ///< true: see map_results::detach()
+  submit_options call = {};                              ///< for each call that runs a chunk
 };
 
 namespace detail {
@@ -76,11 +91,14 @@ class map_source {
   virtual ~map_source() = default;
   /// Blocks for the next results; empty at the end. Throws what ends the iteration.
   virtual ready_slots<R> next() = 0;
+  /// The destructor is not to wait.
+  virtual void detach() noexcept = 0;
 };
 
 }  // namespace detail
 
-/// The results of map(): an input range of R&, of R for references, of an empty object for void.
+/// The results of map(): an input range of R&, of R for references, of an empty object for void. Its
+/// destructor blocks, see above.
 template <typename R>
 class [[nodiscard("the results of map: dropping them cancels the calls")]] map_results {
  public:
@@ -142,6 +160,17 @@ class [[nodiscard("the results of map: dropping them cancels the calls")]] map_r
     const detail::ready_slots<R> ready = source_->next();
     return {ready.first, ready.last};
   }
+
+  /// Blocks until all elements are done, and drops those results that were not asked for. Throws what ends
+  /// the iteration.
+  void wait() {
+    for (auto left = begin(); left != end(); ++left) {
+    }
+  }
+
+  /// The destructor will not block. Then whatever the callable and the views refer to must live until the
+  /// calls that run are done: until the executor is shut down, if in doubt.
+  void detach() noexcept { source_->detach(); }
 
  private:
   std::unique_ptr<detail::map_source<R>> source_;

@@ -94,7 +94,7 @@ inline constexpr bool is_portable_callable<retrying<Function, Errors...>> =
     is_portable_callable<Function>;
 
 template <typename Function, typename... Errors>
-constexpr void check_state(std::type_identity<retrying<Function, Errors...>>) {
+constexpr auto check_state(std::type_identity<retrying<Function, Errors...>>) {
   check_state(std::type_identity<Function>{});
 }
 

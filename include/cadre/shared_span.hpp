@@ -15,8 +15,9 @@
 //            writing before you submit, or order it by atomics of your own.
 // Trust      A worker may write what it likes into memory that it made or may write: check what you
 //            read as you would check a file. It cannot change its size.
-// Errors     std::system_error if the system has no memory or descriptors left. codec_error where it
-//            meets bytes other than those of a call of a process pool.
+// Errors     std::system_error if the system has no memory or descriptors left, or if it is larger than
+//            a file may be (ulimit -f). codec_error where it meets bytes other than those of a call of a
+//            process pool, and for a result that brings more new memory along than max_message says.
 // Cost       A page is made when it is first touched. To pass one is 16 bytes and the look-up of a
 //            number; the first time for each worker, also a system call on both sides and a mapping.
 //            One descriptor each, here and in workers that got it.

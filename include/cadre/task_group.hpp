@@ -13,13 +13,14 @@
 //            cancelled calls, and those that then end with cancelled_error, or killed.
 // Scope      The destructor requests stop and blocks until all calls are done. Failures that no wait()
 //            has thrown go to the unhandled hook. A destructor that would wait for ever (a call of the
-//            group waits for the call that owns it) terminates the program.
+//            group waits for the call that owns it), or has no memory to wait with, terminates the
+//            program.
 // Nesting    A group stops when the token given to the constructor does: that of the call it is made
 //            in, or get_stop_token() of the outer group.
 // Threads    Any thread may spawn, also the calls of the group; one at a time may wait.
 // Waiting    On a worker, wait() runs pending calls of the group, if they are of its own pool.
-// Errors     deadlock_error: a call waits for its own group. spawn: as submit(). After a stop, what is
-//            spawned is cancelled.
+// Errors     deadlock_error: a call waits for its own group; one that does so before its spawn() has
+//            returned is not waited for. spawn: as submit(). After a stop, what is spawned is cancelled.
 // Cost       A heap block per open call.
 // Source     Python's asyncio.TaskGroup.
 #pragma once

@@ -7,6 +7,9 @@
 //
 // Workers    Threads start on demand, one per call while none is idle, up to max_workers. Idle ones
 //            spin for a few microseconds if that paid lately, then sleep; an idle pool uses no CPU.
+//            They have the CPU affinity, scheduling, nice value and blocked signals of the thread that
+//            made the pool, as far as the system allows: to be less nice than the thread that submits
+//            takes CAP_SYS_NICE.
 // Order      Calls begin in the order of their submission by one thread, higher priorities first.
 //            Calls that a worker submits queue up at that worker, and idle workers take from there.
 // Waiting    A worker that waits for a pending call of its own pool runs it. When all workers are
@@ -16,7 +19,9 @@
 //            use throws broken_executor, and the destructor does nothing.
 // Tasks      A suspended task (coro.hpp) is a call that runs: shutdown() waits for it.
 // Errors     std::invalid_argument for impossible options; std::system_error when the first thread
-//            cannot be started.
+//            cannot be started; std::bad_alloc. Of a call that submit() throws for nothing is left, and
+//            the pool goes on. Only a thread that has no memory for its first thread_local object is
+//            ended by the C library, and with it the program.
 // Cost       50 to 75 ns per call with a future. See benchmarks/RESULTS.md.
 // Source     Python's concurrent.futures.ThreadPoolExecutor.
 #pragma once
@@ -48,13 +53,15 @@ struct thread_pool_options {
   detail::unique_function<void()> initializer = {};  ///< runs first on each worker; if it throws,
                                                      ///< the pool is broken
   detail::unique_function<void()> finalizer = {};    ///< runs last on each worker
-  /// A worker that found nothing to do for so long ends.
+  /// A worker that found nothing to do for so long ends; not negative.
   std::chrono::nanoseconds idle_timeout = std::chrono::nanoseconds::max();
   std::optional<std::size_t> max_pending = {};  ///< > 0; none: no bound
   cadre::when_full when_full = cadre::when_full::block;
-  /// How long an idle worker looks for work before it sleeps, at most.
+  /// How long an idle worker looks for work before it sleeps, at most; not negative.
   std::chrono::nanoseconds spin = std::chrono::microseconds{20};
   std::vector<int> affinity = {};  ///< CPU numbers; worker i runs on number i of these, cyclically
+  std::size_t stack_size = 0;  ///< bytes of each worker's stack; 0: the system's own, often 8 MiB
+  bool prestart = false;       ///< all workers start in the constructor, none on demand
 };
 
 class CADRE_API thread_pool_executor final : public local_executor {

@@ -4,14 +4,17 @@
 //     auto reminder = cadre::submit_after(pool, 5s, &remind, user);
 //     auto beat = cadre::submit_every(pool, 100ms, [&] { send_heartbeat(); });
 //     beat.cancel();                       // no further run
+//     cadre::cancel_and_wait(beat);        // and none that still runs
 //
 // States     pending until a worker has the call, as always: cancel() keeps it from ever running.
 //            The future of submit_every is pending until the series ends: it is cancelled, or fails
-//            with what a run threw, or with shutdown_error.
+//            with what a run threw, or with shutdown_error, or is finished after so many `runs`, or
+//            after one that returned series::ends.
 // Threads    Any thread may set and cancel timers. One thread waits for all of them; it exists while
 //            there are timers and gives each call to its executor when its time has come. What an
 //            executor does in submit() it does there: an inline_executor runs the call, and holds up
-//            all other timers. A bounded pool that is full takes the call all the same.
+//            all other timers. A bounded pool that is full takes the call all the same. The thread
+//            takes no signals.
 // Ordering   As submit(). Timers of the same time fire in the order in which they were set.
 // Lifetime   A timer does not keep its executor. shutdown(), and so the destructor, fails those that
 //            have not come with shutdown_error, at once. In a child of fork() they are the parent's.
@@ -25,6 +28,7 @@
 //            is swept out when half of all are cancelled.
 #pragma once
 
+#include <cadre/bind.hpp>
 #include <cadre/config.hpp>
 #include <cadre/detail/timed_call.hpp>
 #include <cadre/executor.hpp>
@@ -33,6 +37,7 @@
 
 #include <chrono>
 #include <concepts>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -56,6 +61,7 @@ struct repeat_options {
   std::chrono::nanoseconds period{};  ///< > 0
   cadre::repeat repeat = cadre::repeat::fixed_rate;
   std::optional<std::chrono::nanoseconds> first_after = {};  ///< the first run; none: a period
+  std::optional<std::uint64_t> runs = {};                    ///< > 0; none: without an end
   submit_options each = {};                                  ///< for each run
 };
 
@@ -71,13 +77,16 @@ auto submit_timed(Executor& where, time_point due, submit_options& options, Func
   const auto enqueue = [&](state_base& call, const submit_options& o) {
     start_at(base, due, call, o, false);
   };
+  // It is counted from the time on; of a call that is submitted elsewhere, by that executor.
+  const bool relays = !takes_any_callable<Executor> && executor_access::runs_elsewhere(base);
+  if (options.expires_in && !relays) *options.expires_in = left_after(due, *options.expires_in);
   if constexpr (takes_any_callable<Executor>) {
     return submit_by<false>(enqueue, false, options, std::forward<Function>(function),
                             std::forward<Args>(args)...);
   } else {
     check_portable<Function, Args...>();
     check_callable<Function, Args...>("submit_after", function);
-    if (!executor_access::runs_elsewhere(base)) {
+    if (!relays) {
       return submit_by<true>(enqueue, false, options, std::forward<Function>(function),
                              std::forward<Args>(args)...);
     }
@@ -105,20 +114,27 @@ class repeated_here final
   repeated_here(Executor& where, submit_options each, Parts&&... parts)
       : where_{where}, each_{std::move(each)}, work_{std::forward<Parts>(parts)...} {}
 
-  void submit_run(repeated_call& series) override {
+  void submit_run(repeated_call& of) override {
     auto self = this->shared_from_this();
     if constexpr (std::is_invocable_v<Function&, std::stop_token, Args&...>) {
-      track_run(series, where_.submit(each_, [self](std::stop_token stop) {
-        std::apply([&](auto& f, auto&... a) { std::invoke(f, stop, a...); }, self->work_);
+      track_run(of, where_.submit(each_, [self](std::stop_token stop) {
+        return self->run(std::move(stop));
       }));
     } else {
-      track_run(series, where_.submit(each_, [self] {
-        std::apply([](auto& f, auto&... a) { std::invoke(f, a...); }, self->work_);
-      }));
+      track_run(of, where_.submit(each_, [self] { return self->run(); }));
     }
   }
 
  private:
+  template <typename... Stop>
+  auto run(Stop... stop) {
+    using result = std::invoke_result_t<Function&, Stop..., Args&...>;
+    using kept = std::conditional_t<std::is_same_v<result, series>, series, void>;
+    return std::apply(
+        [&](auto& f, auto&... a) { return static_cast<kept>(std::invoke(f, stop..., a...)); },
+        work_);
+  }
+
   Executor& where_;
   const submit_options each_;
   std::tuple<Function, Args...> work_;
@@ -132,9 +148,9 @@ class repeated_copies final : public repeated_work {
   repeated_copies(executor& where, submit_options each, Parts&&... parts)
       : where_{where}, each_{std::move(each)}, work_{std::forward<Parts>(parts)...} {}
 
-  void submit_run(repeated_call& series) override {
-    track_run(series, std::apply([&](auto&... parts) { return where_.submit(each_, parts...); },
-                                 std::as_const(work_)));
+  void submit_run(repeated_call& of) override {
+    track_run(of, std::apply([&](auto&... parts) { return where_.submit(each_, parts...); },
+                             std::as_const(work_)));
   }
 
  private:
@@ -155,14 +171,16 @@ auto submit_after(Executor& where, std::chrono::duration<Rep, Period> delay, Fun
                   Args&&... args) {
   submit_options options;
   return detail::submit_timed(where, detail::deadline_after(delay), options,
-                              std::forward<Function>(function), std::forward<Args>(args)...);
+                              std::forward<Function>(function),
+                              static_cast<detail::crossing<Args>&&>(args)...);
 }
 template <std::derived_from<executor> Executor, typename Rep, typename Period, typename Function,
           typename... Args>
 auto submit_after(Executor& where, std::chrono::duration<Rep, Period> delay, submit_options options,
                   Function&& function, Args&&... args) {
   return detail::submit_timed(where, detail::deadline_after(delay), options,
-                              std::forward<Function>(function), std::forward<Args>(args)...);
+                              std::forward<Function>(function),
+                              static_cast<detail::crossing<Args>&&>(args)...);
 }
 
 /// As submit_after(), at a time of any clock. How far away that is, is measured now: a clock that is
@@ -174,41 +192,46 @@ auto submit_at(Executor& where, std::chrono::time_point<Clock, Duration> time, F
                Args&&... args) {
   submit_options options;
   return detail::submit_timed(where, detail::deadline_at(time), options,
-                              std::forward<Function>(function), std::forward<Args>(args)...);
+                              std::forward<Function>(function),
+                              static_cast<detail::crossing<Args>&&>(args)...);
 }
 template <std::derived_from<executor> Executor, typename Clock, typename Duration,
           typename Function, typename... Args>
 auto submit_at(Executor& where, std::chrono::time_point<Clock, Duration> time,
                submit_options options, Function&& function, Args&&... args) {
   return detail::submit_timed(where, detail::deadline_at(time), options,
-                              std::forward<Function>(function), std::forward<Args>(args)...);
+                              std::forward<Function>(function),
+                              static_cast<detail::crossing<Args>&&>(args)...);
 }
 
-/// Runs `function(args...)` again and again; what it returns is dropped. A local_executor calls the
-/// one function object each time; others get copies. The future ends the series: cancel() keeps
-/// further runs from beginning, cancels a pending one, and asks a running one to stop, without
-/// waiting for it.
+/// Runs `function(args...)` again and again; what it returns is dropped, unless it is a cadre::series. A
+/// local_executor calls the one function object each time; others get copies. The future ends the
+/// series: cancel() keeps further runs from beginning, cancels a pending one, and asks a running one to
+/// stop, without waiting for it; cancel_and_wait() waits.
 template <std::derived_from<executor> Executor, typename Function, typename... Args>
 [[nodiscard]] future<void> submit_every(Executor& where, repeat_options options,
                                         Function&& function, Args&&... args) {
   if (detail::is_empty_callable(function)) detail::throw_empty_callable("submit_every");
   std::shared_ptr<detail::repeated_work> work;
   if constexpr (detail::takes_any_callable<Executor>) {
-    work = std::make_shared<
-        detail::repeated_here<Executor, std::decay_t<Function>, std::decay_t<Args>...>>(
+    work = std::make_shared<detail::repeated_here<Executor, std::decay_t<Function>,
+                                                  std::decay_t<detail::crossing<Args>>...>>(
         where, std::move(options.each), std::forward<Function>(function),
-        std::forward<Args>(args)...);
+        static_cast<detail::crossing<Args>&&>(args)...);
   } else {
-    detail::check_portable<Function, Args...>();
-    work = std::make_shared<detail::repeated_copies<std::decay_t<Function>, std::decay_t<Args>...>>(
+    detail::check_portable<Function, detail::crossing<Args>...>();
+    work = std::make_shared<
+        detail::repeated_copies<std::decay_t<Function>, std::decay_t<detail::crossing<Args>>...>>(
         where, std::move(options.each), std::forward<Function>(function),
-        std::forward<Args>(args)...);
+        static_cast<detail::crossing<Args>&&>(args)...);
   }
-  auto* series = new detail::repeated_call{where, options.period,
-                                           options.repeat == repeat::fixed_delay, std::move(work)};
+  auto* call = new detail::repeated_call{
+      where,
+      {options.period, options.repeat == repeat::fixed_delay, options.runs},
+      std::move(work)};
   using ref = detail::ref<detail::state<void>>;
-  auto f = detail::access::make(ref{series, typename ref::adopt{}});
-  series->start(detail::deadline_after(options.first_after.value_or(options.period)));
+  auto f = detail::access::make(ref{call, typename ref::adopt{}});
+  call->start(detail::deadline_after(options.first_after.value_or(options.period)));
   return f;
 }
 template <std::derived_from<executor> Executor, typename Rep, typename Period, typename Function,
@@ -216,7 +239,18 @@ template <std::derived_from<executor> Executor, typename Rep, typename Period, t
 [[nodiscard]] future<void> submit_every(Executor& where, std::chrono::duration<Rep, Period> period,
                                         Function&& function, Args&&... args) {
   return submit_every(where, repeat_options{.period = period}, std::forward<Function>(function),
-                      std::forward<Args>(args)...);
+                      static_cast<detail::crossing<Args>&&>(args)...);
+}
+
+/// Cancels a series of submit_every(), or the call of any future: keeps what has not begun from running,
+/// asks what runs to stop, and blocks until it has ended. Then nothing uses what the function or its
+/// arguments refer to any more. Throws deadlock_error if a run waits for itself. A run of an
+/// inline_executor is not asked.
+CADRE_API void cancel_and_wait(const future<void>& call);
+template <typename T>
+void cancel_and_wait(const future<T>& call) {
+  call.request_stop();
+  call.wait();
 }
 
 }  // namespace cadre

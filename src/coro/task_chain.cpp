@@ -58,7 +58,7 @@ class task_chain::rest final : public state_base, public listener {
   }
 
   /// The next wait, which is for a set, ends at `deadline`.
-  void limit(completion_set& set, time_point deadline);
+  void limit_time(completion_set& set, time_point deadline);
 
   /// A stop request ends the wait; false if it is over. Then arrive(), when nothing is in use.
   bool interrupt() noexcept {
@@ -140,7 +140,7 @@ class task_chain::rest::expiry final : public timer {
   const std::shared_ptr<wait_limit> limit_;
 };
 
-void task_chain::rest::limit(completion_set& set, time_point deadline) {
+void task_chain::rest::limit_time(completion_set& set, time_point deadline) {
   auto limit = std::make_shared<wait_limit>(set);
   timers::instance().add(std::make_unique<expiry>(*this, limit), deadline);
   limit_ = std::move(limit);
@@ -236,7 +236,7 @@ void task_chain::wait_for(chain_link& link, state_base& awaited) {
 
 void task_chain::wait_for(chain_link& link, completion_set& awaited, time_point deadline) {
   rest& r = make_rest();
-  if (deadline != never) r.limit(awaited, deadline);
+  if (deadline != never) r.limit_time(awaited, deadline);
   r.state_ = nullptr;
   r.set_ = &awaited;
   r.prepare(wait::set);

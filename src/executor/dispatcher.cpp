@@ -23,9 +23,7 @@ bool priority_queue::push(state_base& call, int priority) {
   return true;
 }
 
-state_base* priority_queue::pop() noexcept {
-  const std::lock_guard lock{mutex_};
-  if (heap_.empty()) return nullptr;
+state_base* priority_queue::pop_locked() noexcept {
   std::pop_heap(heap_.begin(), heap_.end());
   state_base* call = heap_.back().call;
   heap_.pop_back();
@@ -163,6 +161,13 @@ bool dispatcher::dismiss(bool surplus, std::uint64_t amount) noexcept {
   return false;
 }
 
+/// With the lock: close() and accepted() hold it while calls are on their way from the inbox to the
+/// backlog, where nobody sees them.
+bool dispatcher::normal_calls_wait() noexcept {
+  const std::lock_guard lock{backlog_mutex_};
+  return has(backlog_size_) || inbox_has_calls();
+}
+
 /// Everything in the inbox, newest first, or null.
 state_base* dispatcher::take_inbox() noexcept {
   // relaxed: the compare-exchange orders.
@@ -240,7 +245,8 @@ dispatcher::batch dispatcher::take_batch(call_deque& own, bool all_to_own) noexc
     newest = take_inbox();
     if (newest == nullptr) return result;
     result.inbox_calls = 1;
-    if (newest->queue_next == nullptr) {  // a single one need not pass through the backlog
+    if (newest->queue_next == nullptr &&
+        (all_to_own || !has(urgent_size_))) {  // a single one need not pass through the backlog
       all_to_own ? own.push(newest) : static_cast<void>(result.first = newest);
       result.counted = false;
       return result;
@@ -248,6 +254,7 @@ dispatcher::batch dispatcher::take_batch(call_deque& own, bool all_to_own) noexc
   }
   const std::lock_guard lock{backlog_mutex_};
   if (newest != nullptr) result.inbox_calls = append(newest);
+  if (!all_to_own && has(urgent_size_)) return result;
   const std::size_t size = backlog_.size();
   if (size == 0) {
     state_base* const oldest = unchain_oldest();

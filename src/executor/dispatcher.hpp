@@ -28,6 +28,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include "executor/census.hpp"
@@ -47,7 +48,15 @@ class priority_queue {
   explicit priority_queue(sync::atomic<std::size_t>& size) noexcept : size_{size} {}
 
   bool push(state_base& call, int priority);  ///< false if closed
-  state_base* pop() noexcept;
+  state_base* pop() noexcept {
+    return pop_if([] { return true; });
+  }
+  /// Null if `allowed` says no: it is asked after every call that this gives back was pushed.
+  template <typename Condition>
+  state_base* pop_if(Condition allowed) noexcept {
+    const std::lock_guard lock{mutex_};
+    return heap_.empty() || !allowed() ? nullptr : pop_locked();
+  }
   void close() noexcept;
   std::uint64_t pushed() const noexcept;  ///< ever
 
@@ -60,6 +69,8 @@ class priority_queue {
       return priority != other.priority ? priority < other.priority : number > other.number;
     }
   };
+
+  state_base* pop_locked() noexcept;
 
   mutable sync::mutex mutex_;
   std::vector<entry> heap_;   // guarded by mutex_
@@ -100,8 +111,15 @@ class dispatcher {
 
   /// A call with a priority above zero, or null.
   state_base* pop_urgent() noexcept { return has(urgent_size_) ? urgent_.pop() : nullptr; }
-  /// A call with a priority below zero, or null.
-  state_base* pop_patient() noexcept { return has(patient_size_) ? patient_.pop() : nullptr; }
+  /// A call with a priority below zero, or null. `deques_empty` looks at the workers' deques. Null also
+  /// if there is other work by now: the caller's look at it may be older than the patient call, and a
+  /// call that was submitted before that one comes first.
+  template <typename DequesEmpty>
+  state_base* pop_patient(DequesEmpty deques_empty) noexcept {
+    if (!has(patient_size_)) return nullptr;
+    return patient_.pop_if(
+        [&] { return !has(urgent_size_) && !normal_calls_wait() && deques_empty(); });
+  }
 
   struct batch {
     state_base* first = nullptr;  // the rest is in the worker's deque
@@ -109,7 +127,8 @@ class dispatcher {
     std::size_t inbox_calls = 0;  // that were found in the inbox
   };
   /// The oldest calls of the backlog, or else of the inbox. With `all_to_own`, none of them is
-  /// returned: the first goes to `own` as well, behind what is there.
+  /// returned: the first goes to `own` as well, behind what is there. Otherwise none is given if an
+  /// urgent call waits: it may have been submitted before those here, and after the caller's look.
   batch take_batch(call_deque& own, bool all_to_own) noexcept;
 
   /// True if inbox, backlog or a sorted queue hold something. Step W2. The inbox comes last: to
@@ -185,6 +204,7 @@ class dispatcher {
     return newest != nullptr && newest != closed_mark();
   }
   outcome after_push(bool was_empty) noexcept;
+  bool normal_calls_wait() noexcept;
   state_base* take_inbox() noexcept;
   std::size_t append(state_base* newest) noexcept;
   bool add_to_backlog(state_base* newest) noexcept;

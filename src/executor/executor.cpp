@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "executor/timers.hpp"
+#include "future/waiter.hpp"
 
 namespace cadre {
 
@@ -44,18 +45,26 @@ void call_chain::push(state_base& call) noexcept {
   ++count_;
 }
 
-void call_chain::submit(executor& where) {
+void call_chain::submit(executor& where, const submit_options& options) {
   if (first_ == nullptr) return;
-  executor_access::enqueue_all(where, first_, count_);
-  first_ = nullptr;
+  if (options.priority == 0) {
+    executor_access::enqueue_all(where, first_, count_);
+    first_ = nullptr;
+  }
+  while (first_ != nullptr) {
+    state_base* const next = first_->queue_next;
+    executor_access::enqueue(where, *first_, options);
+    first_ = next;
+  }
 }
 
 void refuse_limits(const char* who, const submit_options& options) {
+  if (options.if_possible) return;
   if (!options.timeout && options.retries == 0 && options.max_memory == 0) return;
   throw std::invalid_argument{std::string{who} +
                               ": timeout, retries and max_memory need worker processes, since "
                               "threads cannot be killed; the call was not accepted: submit it to a "
-                              "process_pool_executor, or without them"};
+                              "process_pool_executor, or with if_possible, or without them"};
 }
 
 void throw_empty_callable(const char* who) {
@@ -74,9 +83,14 @@ class proxy_call final : public state_base {
 
   bool run(run_context& context) noexcept override {
     const ref call = std::move(call_);
-    if (call->try_start()) return call->run(context);
-    context.about_to_publish(true);
-    return true;
+    if (!call->try_start()) {
+      context.about_to_publish(true);
+      return true;
+    }
+    if (context.runs != nullptr) *context.runs = call.get();  // which others wait for
+    const bool returned = call->run(context);
+    if (context.runs != nullptr) *context.runs = this;
+    return returned;
   }
 
   /// Null: the executor drops what is pending.
@@ -108,7 +122,11 @@ void submit_proxy(executor& where, state_base& call, const submit_options& optio
   }
 }
 
-void submit_then(executor& where, state_base& call) noexcept { submit_proxy(where, call, {}); }
+void submit_then(executor& where, state_base& call) noexcept {
+  const ref handed{&call, ref<state_base>::adopt{}};  // the proxy has one of its own
+  const handing_on scope{call};
+  submit_proxy(where, call, {});
+}
 
 }  // namespace detail
 }  // namespace cadre

@@ -16,7 +16,7 @@ namespace cadre::detail {
 
 class histogram {
  public:
-  static constexpr std::size_t buckets = 41;
+  static constexpr std::size_t buckets = duration_summary::bucket_count;
   using counts = std::array<std::uint64_t, buckets>;
 
   /// `weight` calls took `ns` nanoseconds.
@@ -41,17 +41,19 @@ constexpr std::uint32_t sampling_period(std::uint64_t ns) noexcept { return ns <
 
 inline duration_summary summarise(const histogram::counts& counts) noexcept {
   duration_summary summary;
+  summary.buckets = counts;
   for (const std::uint64_t n : counts) summary.samples += n;
-  const auto quantile = [&](std::uint64_t percent) {
-    const std::uint64_t rank = (summary.samples * percent + 99) / 100;
+  const auto quantile = [&](std::uint64_t per_mille) {
+    const std::uint64_t rank = (summary.samples * per_mille + 999) / 1000;
     std::uint64_t seen = 0;
     std::size_t i = 0;
     while (i < counts.size() && (seen += counts[i]) < rank) ++i;
     return std::chrono::nanoseconds{rank == 0 ? 0 : std::int64_t{1} << i};
   };
-  summary.p50 = quantile(50);
-  summary.p95 = quantile(95);
-  summary.p99 = quantile(99);
+  summary.p50 = quantile(500);
+  summary.p95 = quantile(950);
+  summary.p99 = quantile(990);
+  summary.p99_9 = quantile(999);
   return summary;
 }
 

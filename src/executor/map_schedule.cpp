@@ -5,12 +5,18 @@
 #include <cadre/hooks.hpp>
 
 #include <algorithm>
+#include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
+#include "base/error_of.hpp"
 #include "future/waiter.hpp"
 #include "sync/mutex.hpp"
 #include "sync/parker.hpp"
@@ -35,18 +41,22 @@ constexpr std::chrono::milliseconds nap{1};
 
 class map_schedule::impl {
  public:
-  explicit impl(const settings& s) : settings_{s}, limit_{s.elements} {}
+  explicit impl(const settings& s)
+      : settings_{s},
+        limit_{s.elements},
+        stop_{is_tracked() ? std::stop_source{} : std::stop_source{std::nostopstate}} {}
 
-  bool take(chunk& c) {
+  /// Throws std::bad_alloc; then nothing was taken.
+  bool take(chunk& c, state_base* by) {
     const std::lock_guard lock{mutex_};
     if (next_ >= limit_) return false;
     c = {chunks_.size(), next_, next_ + choose_size()};
-    next_ = c.last;
-    chunks_.push_back({c.first, c.last});
+    chunks_.push_back({c.first, c.last, by});
+    next_ = c.last;  // not before there was memory
     return true;
   }
 
-  void end(const chunk& c, ending e, clock::duration took) {
+  void end(const chunk& c, ending e, clock::duration took) noexcept {
     const std::lock_guard lock{mutex_};
     measured_ns_ += static_cast<std::size_t>(std::chrono::nanoseconds{took}.count());
     measured_elements_ += e.end - c.first;
@@ -56,16 +66,47 @@ class map_schedule::impl {
     r.ended = true;
     // What lies behind an exception will never be asked for.
     if (r.error && settings_.ordered) limit_ = next_;
-    if (!settings_.ordered) ended_.push_back(c.number);
+    if (!settings_.ordered) append_ended(c.number);
     ++ended_count_;
     // relaxed: the lock orders; spinning readers only look for a change.
     changes_.fetch_add(1, std::memory_order_relaxed);
-    if (waiting_ && has_next() && (!napping_ || all_ended() || error_ahead())) wake();
+    if (!waiting_) return;
+    const bool enough = draining_ ? ended_count_ == chunks_.size()
+                                  : has_next() && (!napping_ || all_ended() || error_ahead());
+    if (enough) wake();
+  }
+
+  /// Blocks until all that was taken has ended. After stop(). Throws deadlock_error.
+  void drain() {
+    if (generation_ != fork_generation()) return;  // who runs it is in the parent
+    std::vector<ref<state_base>> runners;
+    std::vector<state_base*> awaited;
+    {
+      const std::lock_guard lock{mutex_};
+      if (ended_count_ == chunks_.size()) return;  // as a rule: no worker is to be called in for us
+      for (const record& r : chunks_) {
+        if (!r.ended && r.by != nullptr) runners.emplace_back(r.by);
+      }
+    }
+    for (const auto& each : runners) awaited.push_back(each.get());
+    const blocking_scope scope{awaited.data(), awaited.size(), true};
+    for (;;) {
+      {
+        const std::lock_guard lock{mutex_};
+        if (ended_count_ == chunks_.size()) return;
+        waiting_ = draining_ = true;
+      }
+      parker_.park();
+    }
   }
 
   /// Takes the next chunk for the reader; false if it must wait. Throws what ends the iteration.
   bool read(chunk& c) {
     const std::lock_guard lock{mutex_};
+    if (over_) {
+      c = {};
+      return true;
+    }
     if (error_) throw_error();
     if (!has_next()) {
       if (yielded_ == chunks_.size() && next_ >= limit_) {
@@ -75,8 +116,8 @@ class map_schedule::impl {
       }
       return false;
     }
-    record& r = chunks_[settings_.ordered ? yielded_ : ended_.front()];
-    if (!settings_.ordered) ended_.pop_front();
+    record& r = chunks_[settings_.ordered ? yielded_ : first_ended_];
+    if (!settings_.ordered) first_ended_ = r.next_ended;
     ++yielded_;
     error_ = std::exchange(r.error, nullptr);
     if (error_) limit_ = next_;
@@ -101,9 +142,11 @@ class map_schedule::impl {
     return !std::exchange(waiting_, false) || has_next() || clock::now() < settings_.deadline;
   }
 
+  /// Nothing more is begun, or read.
   void stop() {
     const std::lock_guard lock{mutex_};
     limit_ = std::min(limit_, next_);
+    over_ = true;
   }
 
   void drop(std::exception_ptr reason) {
@@ -132,18 +175,56 @@ class map_schedule::impl {
     return error_;
   }
 
+  /// It has a name, or can be stopped.
+  bool is_tracked() const {
+    return !settings_.call.name.empty() || settings_.call.stop_token.stop_possible();
+  }
+
+  /// Of the elements; for their own use.
+  std::stop_token stop_token() const { return stop_.get_token(); }
+
+  /// The rest is dropped; then what runs is asked to stop, lest who stops at once begins another element.
+  void request_stop() noexcept {
+    drop(error_of([] {
+      return cancelled_error{
+          "map: it was asked to stop; the elements that had not begun were not run"};
+    }));
+    stop_.request_stop();
+  }
+
+  void follow_token() {
+    const std::stop_token& given = settings_.call.stop_token;
+    if (given.stop_possible()) callback_.emplace(given, on_stop{this});
+  }
+
   bool is_over() const { return settings_.deadline != never && clock::now() >= settings_.deadline; }
 
   const settings& get_settings() const { return settings_; }
-  const void* pool = nullptr;  // the identity of the executor
+  executor* where = nullptr;
+  const void* pool = nullptr;  // its identity
 
  private:
+  static constexpr std::size_t none = SIZE_MAX;
+
+  struct on_stop {
+    impl* self;
+    void operator()() const noexcept { self->request_stop(); }
+  };
+
   struct record {
     std::size_t first;
     std::size_t last;
+    state_base* by;  // whose run() it is in, until it has ended
     std::exception_ptr error = nullptr;
     bool ended = false;
+    std::size_t next_ended = none;
   };
+
+  /// Needs no memory.
+  void append_ended(std::size_t number) noexcept {
+    (first_ended_ == none ? first_ended_ : chunks_[last_ended_].next_ended) = number;
+    last_ended_ = number;
+  }
 
   std::size_t choose_size() {
     const std::size_t left = limit_ - next_;
@@ -159,13 +240,13 @@ class map_schedule::impl {
 
   bool has_next() const {
     return settings_.ordered ? yielded_ < chunks_.size() && chunks_[yielded_].ended
-                             : !ended_.empty();
+                             : first_ended_ != none;
   }
 
   bool all_ended() const { return ended_count_ == chunks_.size() && next_ >= limit_; }
   bool error_ahead() const {
     return settings_.ordered ? chunks_[yielded_].error != nullptr
-                             : chunks_[ended_.front()].error != nullptr;
+                             : chunks_[first_ended_].error != nullptr;
   }
 
   bool begin_wait() {
@@ -188,23 +269,30 @@ class map_schedule::impl {
   }
 
   const settings settings_;
-  sync::mutex mutex_;              // guards all below but the atomic and the parker
-  std::size_t next_ = 0;           // the first element that nobody has taken
-  std::size_t limit_;              // and the first that nobody may take
-  std::deque<record> chunks_;      // by number
-  std::deque<std::size_t> ended_;  // unordered: numbers in the order of their end
-  std::size_t yielded_ = 0;        // chunks
-  std::exception_ptr error_;       // to be thrown when the elements before it are read
-  std::exception_ptr dropped_;     // why the rest will not be run
+  const unsigned generation_ = fork_generation();
+  sync::mutex mutex_;          // guards all below but the atomic and the parker
+  std::size_t next_ = 0;       // the first element that nobody has taken
+  std::size_t limit_;          // and the first that nobody may take
+  std::deque<record> chunks_;  // by number
+  // Unordered: those that have ended and were not read, by next_ended, in the order of their end.
+  std::size_t first_ended_ = none;
+  std::size_t last_ended_ = none;
+  std::size_t yielded_ = 0;     // chunks
+  std::exception_ptr error_;    // to be thrown when the elements before it are read
+  std::exception_ptr dropped_;  // why the rest will not be run
   bool threw_ = false;
   bool waiting_ = false;
   bool napping_ = false;
+  bool draining_ = false;
+  bool over_ = false;
   std::size_t ended_count_ = 0;  // chunks
   std::size_t measured_ns_ = 0;
   std::size_t measured_elements_ = 0;
   std::size_t largest_ = 1;
   sync::atomic<std::uint32_t> changes_{0};
   sync::parker parker_;
+  std::stop_source stop_;
+  std::optional<std::stop_callback<on_stop>> callback_;  // last: it uses all above
 };
 
 /// A posted call that runs one chunk and queues itself again, so that other calls get their turn.
@@ -214,31 +302,55 @@ class map_schedule::runner final : public state_base {
       : state_base{posted}, schedule_{std::move(schedule)} {}
 
   bool run(run_context& context) noexcept override {
+    const bool listed = context.registry != nullptr && schedule_->impl_->is_tracked();
+    call_registry::entry entry{this};
+    if (listed) context.registry->enter(entry);
     // Short chunks are run one after the other, for as long as one of the right length takes.
     const clock::time_point end = clock::now() + std::chrono::nanoseconds{chunk_ns};
-    bool more = schedule_->run_one();
-    while (more && clock::now() < end) more = schedule_->run_one();
+    bool more = schedule_->run_one(this);
+    while (more && clock::now() < end) more = schedule_->run_one(this);
+    if (listed) context.registry->leave(entry);
     if (more) go_on();
     context.about_to_publish(true);
     return true;
   }
 
   void fail(std::exception_ptr reason) noexcept override {
-    schedule_->drop(reason ? std::move(reason)
-                           : std::make_exception_ptr(cancelled_error{
-                                 "map: its executor was shut down with cancel_pending; the "
-                                 "elements that had not begun were not run"}));
+    schedule_->drop(reason ? std::move(reason) : error_of([] {
+      return cancelled_error{
+          "map: its executor was shut down with cancel_pending; the elements that had not begun "
+          "were "
+          "not run"};
+    }));
+  }
+
+  bool request_stop() noexcept override {
+    schedule_->impl_->request_stop();
+    return true;
+  }
+  std::string_view name() const noexcept override {
+    return schedule_->impl_->get_settings().call.name;
   }
 
  private:
   void go_on() noexcept {
+    impl& i = *schedule_->impl_;
     waiting_worker* worker = this_thread_worker();
-    if (worker != nullptr && worker->works_for(schedule_->impl_->pool)) {
+    if (worker != nullptr && worker->works_for(i.pool)) {
+      const submit_options& how = i.get_settings().call;
       add_ref();
-      worker->repost(*this);
-      return;
+      try {
+        if (how.priority == 0) {
+          worker->repost(*this);
+        } else {
+          executor_access::enqueue(*i.where, *this, how);
+        }
+        return;
+      } catch (...) {  // no memory to let others go first, or the executor shuts down
+        release();
+      }
     }
-    while (schedule_->run_one()) {
+    while (schedule_->run_one(this)) {
     }
   }
 
@@ -248,23 +360,36 @@ class map_schedule::runner final : public state_base {
 map_schedule::map_schedule(const settings& s) : impl_{std::make_unique<impl>(s)} {}
 
 map_schedule::~map_schedule() {
-  if (auto error = impl_->unobserved()) report_unhandled("call", "map", std::move(error));
+  if (auto error = impl_->unobserved()) {
+    const std::string& name = impl_->get_settings().call.name;
+    report_unhandled("call", name.empty() ? "map" : name, std::move(error));
+  }
 }
 
 void map_schedule::start(const std::shared_ptr<map_schedule>& self, executor& where) {
   impl& i = *self->impl_;
-  i.pool = executor_access::identity(where);
-  call_chain runners;
   const settings& s = i.get_settings();
+  i.where = &where;
+  i.pool = executor_access::identity(where);
+  i.follow_token();
+  call_chain runners;
   const unsigned workers = s.caller_runs ? std::max(s.workers, 2U) - 1 : s.workers;
   const std::size_t count = std::min<std::size_t>(workers, s.elements);
   for (std::size_t n = 0; n < count; ++n) runners.push(*new runner{self});
-  runners.submit(where);
+  runners.submit(where, s.call);
 }
 
-bool map_schedule::run_one() noexcept {
+bool map_schedule::run_one(state_base* by) noexcept {
   chunk c{};
-  if (!impl_->take(c)) return false;
+  try {
+    if (!impl_->take(c, by)) return false;
+  } catch (...) {
+    drop(std::current_exception());
+    return false;
+  }
+  std::optional<token_scope> scope;
+  const std::stop_token token = impl_->stop_token();
+  if (token.stop_possible()) scope.emplace(&token);
   const clock::time_point begin = clock::now();
   ending e = run(c);
   impl_->end(c, std::move(e), clock::now() - begin);
@@ -278,7 +403,7 @@ map_schedule::chunk map_schedule::next() {
         impl_->get_settings().caller_runs || (worker != nullptr && worker->works_for(impl_->pool));
     chunk c{};
     while (!impl_->read(c)) {
-      if (helps && !impl_->is_over() && run_one()) continue;
+      if (helps && !impl_->is_over() && run_one(nullptr)) continue;
       if (!impl_->wait()) throw_map_timeout(impl_->unread());
     }
     return c;
@@ -289,6 +414,13 @@ map_schedule::chunk map_schedule::next() {
 }
 
 void map_schedule::abandon() noexcept { impl_->stop(); }
+void map_schedule::await_taken() noexcept {
+  try {
+    impl_->drain();
+  } catch (...) {
+    std::terminate();  // here, where it says what was thrown
+  }
+}
 
 void map_schedule::drop(std::exception_ptr reason) noexcept { impl_->drop(std::move(reason)); }
 
@@ -300,6 +432,12 @@ void throw_bad_caller_runs() {
   throw std::invalid_argument{
       "map: caller_runs was given with buffer_size, or to an executor of other processes; the loop "
       "can run elements only where all of them lie ready in this process"};
+}
+
+void throw_wrong_batch(std::size_t answered, std::size_t sent) {
+  throw codec_error{"map: a worker answered for " + std::to_string(answered) +
+                    " elements, and was sent " + std::to_string(sent) +
+                    "; its memory is damaged: look for what its calls overwrite"};
 }
 
 void throw_map_timeout(std::size_t unread) {

@@ -9,6 +9,8 @@
 // R1, R2, B1 and B2 are seq_cst: either the submitter sees the room or the worker the waiter.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "sync/futex.hpp"
@@ -17,7 +19,8 @@ namespace cadre::detail {
 
 class room {
  public:
-  explicit room(std::int64_t size) noexcept : left_{size} {}
+  explicit room(std::size_t size) noexcept
+      : left_{static_cast<std::int64_t>(std::min<std::size_t>(size, INT64_MAX))} {}
 
   bool try_enter() noexcept {
     // relaxed: the compare-exchange orders.

@@ -7,11 +7,14 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 
+#include "base/error_of.hpp"
 #include "base/what_of.hpp"
+#include "executor/option.hpp"
 #include "executor/timers.hpp"
 #include "executor/worker_identity.hpp"
 
@@ -37,12 +40,6 @@ std::string next_prefix() {
   return "pool-" + std::to_string(pools.fetch_add(1, std::memory_order_relaxed));
 }
 
-/// A thread in its last lines may meet itself.
-void join_or_detach(std::thread& thread) {
-  if (!thread.joinable()) return;
-  thread.get_id() == std::this_thread::get_id() ? thread.detach() : thread.join();
-}
-
 }  // namespace
 
 thread_pool_executor::impl::impl(thread_pool_options options)
@@ -54,7 +51,15 @@ thread_pool_executor::impl::impl(thread_pool_options options)
     if (*options_.max_pending == 0) {
       throw std::invalid_argument{"thread_pool: max_pending must be greater than 0, got 0"};
     }
-    room_ = std::make_unique<detail::room>(static_cast<std::int64_t>(*options_.max_pending));
+    room_ = std::make_unique<detail::room>(*options_.max_pending);
+  }
+  detail::require_not_negative("thread_pool", "spin", options_.spin);
+  detail::require_not_negative("thread_pool", "idle_timeout", options_.idle_timeout);
+  const auto least = static_cast<std::size_t>(PTHREAD_STACK_MIN);
+  if (options_.stack_size != 0 && options_.stack_size < least) {
+    throw std::invalid_argument{"thread_pool: stack_size must be 0 or at least " +
+                                std::to_string(least) + " bytes, got " +
+                                std::to_string(options_.stack_size)};
   }
   for (const int cpu : options_.affinity) {
     if (cpu < 0 || cpu >= CPU_SETSIZE) {
@@ -69,8 +74,8 @@ thread_pool_executor::impl::impl(thread_pool_options options)
 
 thread_pool_executor::impl::~impl() {
   // The last owner may be one of the threads, in a pool that a call of its own destroyed.
-  for (place& p : places_) join_or_detach(p.thread);
-  for (std::thread& t : leaving_) join_or_detach(t);
+  for (place& p : places_) p.thread.join();
+  for (detail::thread& t : leaving_) t.join();
 }
 
 detail::worker* thread_pool_executor::impl::own_worker_here() const noexcept {
@@ -214,6 +219,18 @@ bool thread_pool_executor::impl::start_first_worker() {
   return occupy_place();
 }
 
+void thread_pool_executor::impl::prestart() {
+  if (!options_.prestart) return;
+  try {
+    while (queue.now().live() < max_workers_ && queue.admit()) {
+      if (!occupy_place()) return;
+    }
+  } catch (...) {
+    shutdown({});
+    throw;
+  }
+}
+
 void thread_pool_executor::impl::try_start_worker() noexcept {
   join_leaving();
   try_start_without_join();
@@ -234,12 +251,17 @@ void thread_pool_executor::impl::try_start_without_join() noexcept {
 /// Joins threads in their last lines. Without the lock, for which they may ask there; and so not to be
 /// called by one of them.
 void thread_pool_executor::impl::join_leaving() noexcept {
-  std::vector<std::thread> ended;
-  {
-    const std::lock_guard lock{places_mutex_};
-    ended.swap(leaving_);
+  for (;;) {
+    detail::thread ended;
+    {
+      const std::lock_guard lock{places_mutex_};
+      if (leaving_.empty()) return;
+      // One by one: the memory stays with leaving_, where occupy_place() has reserved it.
+      ended = std::move(leaving_.back());
+      leaving_.pop_back();
+    }
+    ended.join();
   }
-  for (std::thread& t : ended) t.join();
 }
 
 /// Starts a thread for an admitted worker. False if there is no place for it now.
@@ -258,10 +280,16 @@ bool thread_pool_executor::impl::occupy_place() {
     const unsigned used = places_used_.load(std::memory_order_relaxed);
     // release: pairs with the acquire in for_each_worker().
     places_used_.store(std::max(used, index + 1), std::memory_order_release);
-    leaving_.reserve(places_.size());  // so that to leave needs no memory
-    free->thread = std::thread{[self = shared_from_this(), index] { self->thread_main(index); }};
+    // So that to leave needs no memory, not even if all do and nobody joins them meanwhile.
+    leaving_.reserve(leaving_.size() + places_.size());
+    const signals_blocked here;  // until the thread has set its own mask
+    free->thread = detail::thread{options_.stack_size,
+                                  [self = shared_from_this(), index] { self->thread_main(index); }};
     free->occupied = true;
     return true;
+  } catch (const std::bad_alloc&) {
+    queue.dismiss(false, 0);
+    throw;
   } catch (...) {
     queue.dismiss(false, 0);
     std::throw_with_nested(std::system_error{
@@ -271,6 +299,8 @@ bool thread_pool_executor::impl::occupy_place() {
 }
 
 void thread_pool_executor::impl::thread_main(unsigned index) {
+  scheduling_.apply();
+  ::pthread_sigmask(SIG_SETMASK, &blocked_signals_, nullptr);
   detail::set_worker_identity({index, options_.thread_name_prefix, &executor_});
   if (initialise(index)) {
     places_[index].worker->run();
@@ -342,17 +372,19 @@ void thread_pool_executor::impl::for_each_worker(Function function) const {
 
 void thread_pool_executor::impl::break_pool(const char* what,
                                             const std::exception_ptr& reason) noexcept {
-  const std::string why = "thread_pool \"" + options_.thread_name_prefix +
-                          "\": it is broken, since " + what + ": " + detail::what_of(reason) +
-                          "; its pending calls failed: make a new pool";
-  {
+  const std::exception_ptr error = detail::error_of([&] {
+    std::string why = "thread_pool \"" + options_.thread_name_prefix + "\": it is broken, since " +
+                      what + ": " + detail::what_of(reason) +
+                      "; its pending calls failed: make a new pool";
+    broken_executor made{why};
     const std::lock_guard lock{reason_mutex_};
-    if (broken_why_.empty()) broken_why_ = why;
-  }
+    if (broken_why_.empty()) broken_why_ = std::move(why);
+    return made;
+  });
   refusing_.store(true, std::memory_order_relaxed);  // relaxed: push() decides
   if (room_) room_->close();
   queue.close();
-  drop_pending(std::make_exception_ptr(broken_executor{why}));
+  drop_pending(error);
 }
 
 /// Cancels every queued call, or fails it with `reason`.
@@ -455,6 +487,8 @@ executor_stats thread_pool_executor::impl::stats() {
   s.idle = c.idle();
   s.queue_time = detail::summarise(totals.queue_times);
   s.run_time = detail::summarise(totals.run_times);
+  const std::lock_guard lock{reason_mutex_};
+  s.broken = broken_why_;
   return s;
 }
 

@@ -17,6 +17,9 @@
 #include <thread>
 #include <vector>
 
+#include "base/scheduling.hpp"
+#include "base/signals.hpp"
+#include "base/thread.hpp"
 #include "executor/room.hpp"
 #include "executor/worker.hpp"
 
@@ -33,6 +36,9 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void enqueue_all(detail::state_base*& first, std::size_t count);
   shutdown_report shutdown(const shutdown_options& options);
   executor_stats stats();
+  /// All workers, if the options ask for it. Throws std::system_error and std::bad_alloc; the pool is shut
+  /// down then.
+  void prestart();
   unsigned max_workers() const noexcept { return max_workers_; }
   /// Null: it is being destroyed.
   void belong_to(local_executor* e) noexcept {
@@ -63,7 +69,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   /// A place for a worker. Workers come and go; the place and its numbers stay.
   struct place {
     std::unique_ptr<detail::worker> worker;
-    std::thread thread;     // guarded by places_mutex_
+    detail::thread thread;  // guarded by places_mutex_
     bool occupied = false;  // guarded by places_mutex_
   };
 
@@ -110,13 +116,16 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   const unsigned max_workers_;
   const unsigned generation_ = detail::fork_generation();
   thread_pool_options options_;
+  // Of the thread that made the pool. Its workers have them, whoever it is that starts them.
+  const scheduling scheduling_ = scheduling::of_this_thread();
+  const sigset_t blocked_signals_ = blocked_signals();
   std::unique_ptr<detail::room> room_;
   sync::atomic<local_executor*> executor_{nullptr};
 
   std::vector<place> places_;  // as many as there can ever be workers
   sync::atomic<unsigned> places_used_{0};
   sync::mutex places_mutex_;
-  std::vector<std::thread> leaving_;  // guarded by places_mutex_; in their last lines, or ended
+  std::vector<detail::thread> leaving_;  // guarded by places_mutex_; in their last lines, or ended
 
   // Every submitter reads it.
   sync::atomic<bool> refusing_{false};

@@ -9,6 +9,7 @@ namespace cadre {
 thread_pool_executor::thread_pool_executor(thread_pool_options options)
     : impl_{std::make_shared<impl>(std::move(options))} {
   impl_->belong_to(this);
+  impl_->prestart();
 }
 
 thread_pool_executor::~thread_pool_executor() {

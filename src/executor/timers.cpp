@@ -10,7 +10,10 @@
 #include <thread>
 #include <utility>
 
+#include "base/error_of.hpp"
 #include "base/keep_for_ever.hpp"
+#include "base/keep_loaded.hpp"
+#include "base/signals.hpp"
 #include "future/waiter.hpp"
 
 namespace cadre::detail {
@@ -37,10 +40,12 @@ constinit thread_local bool on_its_thread = false;
                        timers_mutex.unlock();
                      });
 
-std::exception_ptr make_shutdown_error() {
-  return std::make_exception_ptr(shutdown_error{
-      "timer: its executor was shut down before its time came; the call was not run: keep the "
-      "executor for as long as its timers are wanted"});
+std::exception_ptr make_shutdown_error() noexcept {
+  return error_of([] {
+    return shutdown_error{
+        "timer: its executor was shut down before its time came; the call was not run: keep the "
+        "executor for as long as its timers are wanted"};
+  });
 }
 
 /// Whoever shuts down an executor with timers knows; nobody need be told who did not ask.
@@ -99,6 +104,8 @@ void timers::add_again(repeated_call& series, std::unique_ptr<timer> t, time_poi
 void timers::add_locked(std::unique_ptr<timer> t, time_point due) {
   if (!has_thread_) {
     try {
+      keep_loaded();
+      const signals_blocked here;
       std::thread{[this] { run(); }}.detach();
     } catch (const std::system_error&) {
       std::throw_with_nested(std::system_error{
@@ -238,14 +245,15 @@ void timers::end(const executor& where) {
 }
 
 void timers::end_all(const executor& where) {
-  std::vector<ref<repeated_call>> series;
+  // By next_, which is free in those that are not listed: to end them needs no memory. References.
+  repeated_call* struck = nullptr;
   lock held{timers_mutex};
   std::unique_ptr<timer> ended = take_if([&](const timer& t) { return t.where == &where; });
   for (repeated_call* s = repeated_; s != nullptr;) {
     repeated_call& here = *std::exchange(s, s->next_);
     if (&here.where() != &where) continue;
     strike_locked(here);
-    if (here.try_add_ref()) series.emplace_back(&here, ref<repeated_call>::adopt{});
+    if (here.try_add_ref()) here.next_ = std::exchange(struck, &here);
   }
   ++enders_;
   while (firing_ == &where && !on_timer_thread()) {
@@ -259,10 +267,14 @@ void timers::end_all(const executor& where) {
   const bool idle = heap_.empty();
   held.unlock();
   if (idle && ended != nullptr) changed_.unpark();
-  if (ended == nullptr && series.empty()) return;
+  if (ended == nullptr && struck == nullptr) return;
   const std::exception_ptr reason = make_shutdown_error();
   for (; ended != nullptr; ended = std::move(ended->next)) ended->fail(reason);
-  for (const auto& s : series) fail_quietly(*s, reason);
+  while (struck != nullptr) {
+    repeated_call* const next = struck->next_;
+    const ref s{std::exchange(struck, next), ref<repeated_call>::adopt{}};
+    fail_quietly(*s, reason);
+  }
 }
 
 void timers::forget_parents() noexcept {

@@ -30,49 +30,50 @@ bool is_on_stack(const state_base* call, const call_frame* frame) noexcept {
   return frame != nullptr;
 }
 
-bool leads_to(const call_frame* stack, state_base& awaited,
-              std::vector<const blocked_worker*>& visited);
-
-/// True if one of the states that `from` awaits ends up waiting for a call on `stack`. Every
-/// worker is visited once.
-bool leads_to(const call_frame* stack, const blocked_worker& from,
-              std::vector<const blocked_worker*>& visited) {
-  for (std::size_t i = 0; i < from.count; ++i) {
-    if (leads_to(stack, *from.awaited[i], visited)) return true;
+/// A search for a way from what a worker awaits back to a call on its stack. Every other worker on the
+/// way is visited once; there is no recursion, since chains of futures may be long.
+class search {
+ public:
+  /// Under the lock. What was found is released when the search is destroyed, without it: a value may
+  /// go with that.
+  bool leads_back(const blocked_worker& from) {
+    visit_awaited_by(from);
+    while (next_ != found_.size()) {
+      // By value: what follows may move the list.
+      const ref<state_base> state = found_[next_++];
+      if (is_on_stack(state.get(), from.stack)) return true;
+      for (const blocked_worker* other = blocked; other != nullptr; other = other->next) {
+        if (!is_on_stack(state.get(), other->stack)) continue;
+        if (std::find(visited_.begin(), visited_.end(), other) != visited_.end()) continue;
+        visited_.push_back(other);
+        visit_awaited_by(*other);
+      }
+      // A then- or when_all-future waits for others in turn.
+      state->for_each_awaited(
+          [](state_base& input, void* self) {
+            if (!input.done()) static_cast<search*>(self)->found_.emplace_back(&input);
+          },
+          this);
+    }
+    return false;
   }
-  return false;
-}
 
-bool leads_to(const call_frame* stack, state_base& awaited,
-              std::vector<const blocked_worker*>& visited) {
-  if (is_on_stack(&awaited, stack)) return true;
-  for (const blocked_worker* other = blocked; other != nullptr; other = other->next) {
-    if (!is_on_stack(&awaited, other->stack)) continue;
-    if (std::find(visited.begin(), visited.end(), other) != visited.end()) continue;
-    visited.push_back(other);
-    if (leads_to(stack, *other, visited)) return true;
+ private:
+  void visit_awaited_by(const blocked_worker& worker) {
+    for (std::size_t i = 0; i < worker.count; ++i) found_.emplace_back(worker.awaited[i]);
   }
-  // A then- or when_all-future waits for others in turn.
-  struct search {
-    const call_frame* stack;
-    std::vector<const blocked_worker*>& visited;
-    bool found = false;
-  } next{stack, visited};
-  awaited.for_each_awaited(
-      [](state_base& input, void* context) {
-        auto& s = *static_cast<search*>(context);
-        s.found = s.found || (!input.done() && leads_to(s.stack, input, s.visited));
-      },
-      &next);
-  return next.found;
-}
+
+  std::vector<ref<state_base>> found_;
+  std::size_t next_ = 0;
+  std::vector<const blocked_worker*> visited_;
+};
 
 }  // namespace
 
 void remember_blocked(blocked_worker& worker) {
+  search around;
   const std::lock_guard lock{graph_mutex};
-  std::vector<const blocked_worker*> visited;
-  if (leads_to(worker.stack, worker, visited)) {
+  if (around.leads_back(worker)) {
     const std::string name{worker.stack->call->name()};
     throw deadlock_error{"wait: the call" + (name.empty() ? name : " \"" + name + '"') +
                          " would wait for itself, directly or through the calls that wait for it; "

@@ -111,7 +111,10 @@ state_base* worker::find() {
   state_base* call = take_batch(false);
   if (call == nullptr) call = deque_.take();
   if (call == nullptr) call = pool_.steal(index_);
-  if (call == nullptr) call = pool_.queue.pop_patient();
+  if (call == nullptr) call = pool_.queue.pop_urgent();
+  if (call == nullptr) {
+    call = pool_.queue.pop_patient([this] { return pool_.deques_empty(); });
+  }
   return call;
 }
 
@@ -123,7 +126,7 @@ state_base* worker::take_batch(bool all_to_own) {
   if (!batch.counted) count_one(submitted_);
   // On their way out of the inbox nobody else saw the calls: not who went to sleep at that moment,
   // nor their submitters, who looked whether to start somebody.
-  if (batch.inbox_calls > 1 || (batch.inbox_calls != 0 && all_to_own)) wake_others();
+  if (batch.inbox_calls > 1 || (batch.inbox_calls != 0 && batch.first == nullptr)) wake_others();
   if (batch.inbox_calls >= trickle_end) {
     trickle_ = 0;
   } else if (batch.inbox_calls != 0) {
@@ -164,7 +167,7 @@ bool worker::sleep_or_retire() {
   }
   pool_.queue.woken();
   // Had it spun so long, it would have been awake: spinning pays, or does not.
-  spin_credit_ = clock::now() - begin < 2 * pool_.spin ? 1 : std::max(spin_credit_ - 1, 0);
+  spin_credit_ = (clock::now() - begin) / 2 < pool_.spin ? 1 : std::max(spin_credit_ - 1, 0);
   return true;
 }
 
@@ -226,7 +229,8 @@ void worker::execute(state_base& call, bool from_queue) {
     c.census = &pool_.queue.census_word();
     c.one_idle = census::one_idle;
   }
-  const call_frame frame{&call, stack_};
+  call_frame frame{&call, stack_};
+  c.runs = &frame.call;
   stack_ = &frame;
   if (from_queue) outermost_ = &c;
   call.run(c);

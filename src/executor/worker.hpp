@@ -25,7 +25,8 @@ namespace cadre::detail {
 /// What a worker needs of its pool.
 class worker_pool : public call_owner {
  public:
-  explicit worker_pool(unsigned max_workers, unsigned max_replacements) noexcept
+  /// Throws std::bad_alloc.
+  worker_pool(unsigned max_workers, unsigned max_replacements)
       : queue{max_workers, max_replacements} {}
 
   /// Starts a thread if the limits allow. Never throws: the work can wait.
@@ -54,7 +55,8 @@ struct worker_totals {
 
 class alignas(64) worker final : public waiting_worker, private call_registry {
  public:
-  worker(worker_pool& pool, unsigned index) noexcept : pool_{pool}, index_{index} {}
+  /// Throws std::bad_alloc.
+  worker(worker_pool& pool, unsigned index) : pool_{pool}, index_{index} {}
 
   /// Runs calls until there is no more need for this worker. On its thread.
   void run();

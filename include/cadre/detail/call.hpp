@@ -72,8 +72,12 @@ struct bound {
 
   decltype(auto) operator()() { return std::apply(std::move(function), std::move(args)); }
   decltype(auto) operator()(std::stop_token token) {
-    return std::apply(std::move(function),
-                      std::tuple_cat(std::tuple{std::move(token)}, std::move(args)));
+    return std::apply(
+        [&](Args&&... each) -> decltype(auto) {
+          return std::apply(std::move(function),
+                            std::forward_as_tuple(std::move(token), std::forward<Args>(each)...));
+        },
+        std::move(args));
   }
 };
 template <typename Function>
@@ -88,6 +92,12 @@ template <typename Function, typename... Args>
 using bound_for = bound<std::decay_t<Function>, std::decay_t<Args>...>;
 
 // --- the calls ---
+
+/// Makes a callable where it is to be: it may be too large for a stack.
+template <typename Make>
+struct made_by {
+  const Make& make;
+};
 
 /// Keeps the calls that can be asked to stop, or told by name, while they run; see run_context.
 class call_registry {
@@ -123,6 +133,18 @@ class task_host {
   ~task_host() = default;
 };
 
+/// From its limit() on, the call is asked to stop if it runs, and does not run if it has not begun. At
+/// once, and only if it still waits, if the limit is past. Throws what timers throw, std::bad_alloc and
+/// std::system_error; the call is cancelled then.
+CADRE_API void expire_in_time(state_base& call);
+
+/// What such a call fails with.
+CADRE_API std::exception_ptr expired_error(const state_base& call) noexcept;
+
+/// Of a call with a limit, which is about to run: false if that is past. `by_submitter`: its submitter is
+/// about to run it, and so has not called expire_in_time().
+CADRE_API bool begins_in_time(state_base& call, bool by_submitter) noexcept;
+
 /// A call with nothing but its callable.
 template <typename T, typename Function>
 class call : public state<T> {
@@ -135,6 +157,8 @@ class call : public state<T> {
   explicit call(Parts&&... parts)
       : state<T>{2},  // one reference for the future, one for the queue
         function_{std::forward<Parts>(parts)...} {}
+  template <typename Make>
+  explicit call(made_by<Make>&& how) : state<T>{2}, function_(how.make()) {}
 
   bool run(run_context& context) noexcept override {
     const auto final = this->fill([this]() -> T { return static_cast<T>(function_()); });
@@ -157,7 +181,7 @@ class call : public state<T> {
   };
 };
 
-/// A call with a name, a stop_token, or both.
+/// A call with a name, a stop_token, a limit, or several of them.
 template <typename T, typename Function, bool TakesToken>
 class tracked_call : public state<T> {
  public:
@@ -166,12 +190,21 @@ class tracked_call : public state<T> {
   static constexpr bool takes_token = TakesToken;
 
   template <typename... Parts>
-  explicit tracked_call(std::string name, std::stop_token stop, Parts&&... parts)
+  explicit tracked_call(std::string name, std::stop_token stop, time_point limit, Parts&&... parts)
       : state<T>{2},
         function_{std::forward<Parts>(parts)...},
         name_{std::move(name)},
         source_{TakesToken ? std::stop_source{} : std::stop_source{std::nostopstate}},
-        stop_{std::move(stop)} {}
+        stop_{std::move(stop)},
+        limit_{limit} {}
+  template <typename Make>
+  tracked_call(std::string name, std::stop_token stop, time_point limit, made_by<Make>&& how)
+      : state<T>{2},
+        function_(how.make()),
+        name_{std::move(name)},
+        source_{TakesToken ? std::stop_source{} : std::stop_source{std::nostopstate}},
+        stop_{std::move(stop)},
+        limit_{limit} {}
 
   /// From now on the token given at submit cancels or stops the call.
   void follow_token() {
@@ -179,6 +212,11 @@ class tracked_call : public state<T> {
   }
 
   bool run(run_context& context) noexcept override {
+    if (limit_ != never && !begins_in_time(*this, context.registry == nullptr)) {
+      context.about_to_publish(false);
+      this->fail(expired_error(*this));
+      return false;
+    }
     call_registry::entry entry{this};
     if (context.registry != nullptr) context.registry->enter(entry);
     const auto final = this->fill([this]() -> T {
@@ -202,6 +240,7 @@ class tracked_call : public state<T> {
     return source_.request_stop();
   }
   std::string_view name() const noexcept override { return name_; }
+  time_point limit() const noexcept override { return limit_; }
 
  protected:
   struct on_stop {
@@ -228,6 +267,7 @@ class tracked_call : public state<T> {
   std::string name_;
   std::stop_source source_;
   std::stop_token stop_;
+  const time_point limit_;
   std::optional<std::stop_callback<on_stop>> callback_;
 };
 

@@ -23,12 +23,12 @@ class CADRE_API completion_set {
   /// Forgets the rest; waits for notifications that have begun.
   ~completion_set();
 
-  /// Takes a reference of its own.
-  void add(state_base& state);
+  /// Takes a reference of its own. next() gives `place` back.
+  void add(state_base& state, std::size_t place = 0);
 
   /// Blocks for the next; null when none is left. The caller takes over the reference. Throws
   /// timeout_error.
-  state_base* next(time_point deadline);
+  state_base* next(time_point deadline, std::size_t* place = nullptr);
 
   std::size_t remaining() const noexcept;
   [[noreturn]] void throw_timeout() const;
@@ -50,7 +50,7 @@ class CADRE_API completion_set {
 };
 
 /// Counts down as inputs become done. Part of a state, which it keeps alive until the last input
-/// was notified.
+/// was notified, or enough of them were.
 class CADRE_API gathering {
  public:
   gathering(const gathering&) = delete;
@@ -70,11 +70,14 @@ class CADRE_API gathering {
  private:
   struct node;
 
+  void forget_others() noexcept;
+
   state_base& self_;
   std::vector<state_base*> inputs_;
   std::size_t needed_;
   std::unique_ptr<node[]> nodes_;
   sync::atomic<std::size_t> done_{0};
+  sync::atomic<bool> ready_to_forget_{false};
 };
 
 }  // namespace cadre::detail

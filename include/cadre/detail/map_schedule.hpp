@@ -9,6 +9,7 @@
 
 #include <cadre/config.hpp>
 #include <cadre/detail/state.hpp>
+#include <cadre/submit_options.hpp>
 
 #include <cstddef>
 #include <exception>
@@ -29,6 +30,7 @@ class CADRE_API map_schedule {
     bool ordered;
     bool caller_runs;
     time_point deadline;
+    submit_options call;  // of the runners
   };
   struct chunk {
     std::size_t number;
@@ -48,7 +50,7 @@ class CADRE_API map_schedule {
   map_schedule& operator=(const map_schedule&) = delete;
 
   /// Sends up to `workers` runners to the executor, one fewer if the reader runs elements, too.
-  /// Each keeps `self` alive.
+  /// Each keeps `self` alive. From now on the stop_token of the settings ends it.
   static void start(const std::shared_ptr<map_schedule>& self, executor& where);
 
   /// The reader: blocks for the next elements that are ready, [first, last). Empty at the end.
@@ -57,6 +59,8 @@ class CADRE_API map_schedule {
 
   /// The reader goes: what nobody has taken stays undone.
   void abandon() noexcept;
+  /// After abandon(): blocks until what was taken is done.
+  void await_taken() noexcept;
 
  private:
   class runner;
@@ -64,8 +68,8 @@ class CADRE_API map_schedule {
 
   virtual ending run(const chunk& c) noexcept = 0;
 
-  /// Takes and runs one chunk. False if none is left.
-  bool run_one() noexcept;
+  /// Takes and runs one chunk, on the reader if `by` is null. False if none is left.
+  bool run_one(state_base* by) noexcept;
   void drop(std::exception_ptr reason) noexcept;
 
   std::unique_ptr<impl> impl_;

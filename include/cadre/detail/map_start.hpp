@@ -4,10 +4,12 @@
 
 #include <cadre/detail/call.hpp>
 #include <cadre/detail/map_schedule.hpp>
+#include <cadre/errors.hpp>
 #include <cadre/map.hpp>
 #include <cadre/wait.hpp>
 
 #include <deque>
+#include <exception>
 #include <memory>
 #include <ranges>
 #include <tuple>
@@ -17,8 +19,11 @@
 namespace cadre::detail {
 
 [[noreturn]] CADRE_API void throw_bad_buffer_size();
+CADRE_API void refuse_limits(const char* who, const submit_options& options);
 [[noreturn]] CADRE_API void throw_bad_caller_runs();
 [[noreturn]] CADRE_API void throw_map_timeout(std::size_t unread);
+/// For a worker process that answers for others than it was sent.
+[[noreturn]] CADRE_API void throw_wrong_batch(std::size_t answered, std::size_t sent);
 
 // --- the input ---
 
@@ -144,16 +149,23 @@ class indexed_work final : public map_schedule {
 template <typename R, typename Work>
 class indexed_source final : public map_source<R> {
  public:
-  explicit indexed_source(std::shared_ptr<Work> work) : work_{std::move(work)} {}
-  ~indexed_source() override { work_->abandon(); }
+  indexed_source(std::shared_ptr<Work> work, bool detached)
+      : work_{std::move(work)}, detached_{detached} {}
+  ~indexed_source() override {
+    work_->abandon();
+    if (!detached_) work_->await_taken();
+  }
 
   ready_slots<R> next() override {
     const map_schedule::chunk c = work_->next();
     return {work_->slot(c.first), work_->slot(c.last)};
   }
 
+  void detach() noexcept override { detached_ = true; }
+
  private:
   std::shared_ptr<Work> work_;
+  bool detached_;
 };
 
 // --- a window over the input ---
@@ -196,8 +208,7 @@ map_batch<R> run_batch(const Function& function, std::vector<Elements>& chunk) {
 /// The call for one batch, for an executor in this process.
 template <typename R, typename Function, typename Elements>
 struct local_batch_call {
-  using work = local_batch_call;
-  using type = call<map_batch<R>, local_batch_call>;
+  static constexpr bool is_portable = false;
 
   std::shared_ptr<const Function> function;
   std::vector<Elements> chunk;
@@ -217,36 +228,59 @@ class windowed_source final : public map_source<R> {
         size_{size},
         chunk_{std::min(chunk, size)},
         ordered_{options.ordered},
+        detached_{options.detach},
+        call_options_{options.call},
         deadline_{deadline},
         function_{std::make_shared<const Function>(std::move(function))},
         inputs_{std::move(inputs)},
         positions_{std::apply([](auto&... in) { return std::tuple{in.begin()...}; }, inputs_)},
         completed_{{}, deadline} {
-    fill();
+    try {
+      fill();
+    } catch (...) {
+      end();
+      throw;
+    }
   }
-  ~windowed_source() override { cancel_rest(); }
+  ~windowed_source() override { end(); }
 
   ready_slots<R> next() override {
+    if (over_) return {};
     unread_ -= std::exchange(current_.taken, 0);
     if (current_.error) {
       cancel_rest();
+      observe_rest();
       std::rethrow_exception(std::exchange(current_.error, nullptr));
     }
     try {
       fill();
-      if (window_.empty()) return {};
-      current_ = take_next().get();
+      if (window_.empty()) {
+        if (skipped_.valid()) static_cast<void>(skipped_.get());  // throws that it was cancelled
+        return {};
+      }
+      piece next_one = take_next();
+      batch got = std::move(next_one.answer).get();
+      if (got.taken != next_one.elements) throw_wrong_batch(got.taken, next_one.elements);
+      current_ = std::move(got);
     } catch (...) {
       cancel_rest();
+      observe_rest();
       throw;
     }
     if (current_.slots.empty()) return next();  // its first element threw
     return {current_.slots.data(), current_.slots.data() + current_.slots.size()};
   }
 
+  void detach() noexcept override { detached_ = true; }
+
  private:
   using batch = map_batch<R>;
   using work = BatchCall<R, Function, Elements>;
+
+  struct piece {
+    future<batch> answer = {};
+    std::size_t elements = 0;
+  };
 
   bool at_end() {
     return [this]<std::size_t... I>(std::index_sequence<I...>) {
@@ -261,39 +295,78 @@ class windowed_source final : public map_source<R> {
       for (; chunk.size() < chunk_ && unread_ < size_ && !at_end(); ++unread_) {
         std::apply([&](auto&... at) { chunk.emplace_back(*at...), (++at, ...); }, positions_);
       }
-      window_.push_back(
-          launch<batch>(where_, new typename work::type{work{function_, std::move(chunk)}}));
-      if (!ordered_) completed_.add(window_.back());
+      piece& sent = window_.emplace_back();  // first: what is sent must be known
+      sent.elements = chunk.size();
+      try {
+        sent.answer = submit_chunk(chunk);
+      } catch (...) {
+        window_.pop_back();
+        throw;
+      }
+      if (!ordered_) completed_.add(sent.answer);
     }
   }
 
-  future<batch> take_next() {
-    future<batch> result;
-    if (ordered_) {
-      if (!window_.front().wait_until(deadline_)) throw_map_timeout(unread_);
-      result = std::move(window_.front());
-      window_.pop_front();
-    } else {
-      result = *completed_.next();
-      std::erase(window_, result);
+  future<batch> submit_chunk(std::vector<Elements>& chunk) {
+    return submit_made<work::is_portable, batch>(where_, call_options_, [&] {
+      return work{function_, std::move(chunk)};
+    });
+  }
+
+  /// Unordered, what had begun comes before what was cancelled.
+  piece take_next() {
+    for (;;) {
+      auto at = window_.begin();
+      if (ordered_) {
+        if (!at->answer.wait_until(deadline_)) throw_map_timeout(unread_);
+      } else {
+        const future<batch> next = *completed_.next();
+        while (at->answer != next) ++at;
+      }
+      piece found = std::move(*at);
+      window_.erase(at);
+      if (ordered_ || window_.empty() || !found.answer.cancelled()) return found;
+      unread_ -= found.elements;
+      skipped_ = std::move(found.answer);
     }
-    return result;
   }
 
   void cancel_rest() noexcept {
-    for (const auto& f : std::exchange(window_, {})) f.cancel();
+    over_ = true;
+    for (const piece& p : window_) p.answer.cancel();
+  }
+
+  /// Who is told of one exception knows that the map has failed.
+  void observe_rest() noexcept {
+    for (const piece& p : window_) access::state_of(p.answer).mark_observed();
+  }
+
+  void end() noexcept {
+    cancel_rest();
+    if (detached_) return;
+    try {
+      for (const piece& p : window_) p.answer.wait();
+    } catch (const broken_executor&) {
+      return;  // in a child of fork(): the calls are the parent's, and so is what they refer to
+    } catch (...) {
+      std::terminate();  // here, where it says what was thrown
+    }
   }
 
   executor& where_;
   const std::size_t size_;
   const std::size_t chunk_;
   const bool ordered_;
+  bool detached_;
+  bool over_ = false;  // nothing more is yielded
+  const submit_options call_options_;
   const time_point deadline_;
   std::shared_ptr<const Function> function_;
   std::tuple<Inputs...> inputs_;
   std::tuple<decltype(std::declval<Inputs&>().begin())...> positions_;
   std::size_t unread_ = 0;  // elements submitted and not yet yielded
-  std::deque<future<batch>> window_;
+  std::deque<piece> window_;
+  future<batch> skipped_;                // a cancelled one
   as_completed_range<batch> completed_;  // of the window, if results need not be in order
   batch current_{};
 };
@@ -306,12 +379,13 @@ map_results<R> start_indexed_map(executor& where, const map_options& options, ti
   using work = indexed_work<R, Function, Inputs...>;
   std::size_t elements = static_cast<std::size_t>(-1);
   ((elements = std::min(elements, static_cast<std::size_t>(std::ranges::size(inputs)))), ...);
-  auto shared =
-      std::make_shared<work>(map_schedule::settings{elements, options.chunk_size, workers,
-                                                    options.ordered, options.caller_runs, deadline},
-                             std::move(function), std::tuple<Inputs...>{std::move(inputs)...});
-  map_schedule::start(shared, where);
-  return map_results<R>{std::make_unique<indexed_source<R, work>>(std::move(shared))};
+  auto shared = std::make_shared<work>(
+      map_schedule::settings{elements, options.chunk_size, workers, options.ordered,
+                             options.caller_runs, deadline, options.call},
+      std::move(function), std::tuple<Inputs...>{std::move(inputs)...});
+  auto source = std::make_unique<indexed_source<R, work>>(shared, options.detach);
+  map_schedule::start(shared, where);  // if it throws, the source abandons what it has started
+  return map_results<R>{std::move(source)};
 }
 
 template <typename R, typename Function, typename... Inputs>
@@ -325,27 +399,37 @@ map_results<R> start_windowed_map(executor& where, const map_options& options, t
                                                  std::tuple<Inputs...>{std::move(inputs)...})};
 }
 
+/// Does not compile, and says so, if map cannot call it.
+template <typename Function, typename... Ranges>
+constexpr bool can_map() {
+  constexpr bool callable =
+      std::is_invocable_v<const Function&,
+                          element_of<decltype(make_input(std::declval<Ranges>()))>...>;
+  static_assert(callable,
+                "cadre: map cannot call the callable (as const) with the elements of the ranges");
+  return callable;
+}
+
 template <typename Executor, typename Function, std::ranges::input_range... Ranges>
 auto start_map(Executor& where, const map_options& options, Function&& function,
                Ranges&&... ranges) {
   using plain = std::decay_t<Function>;
-  constexpr bool callable =
-      std::is_invocable_v<const plain&,
-                          element_of<decltype(make_input(std::declval<Ranges>()))>...>;
-  static_assert(callable,
-                "cadre: map cannot call the callable (as const) with the elements of the ranges");
-  if constexpr (callable) {
+  if constexpr (can_map<plain, Ranges...>()) {
     using result = map_result<plain, decltype(make_input(std::declval<Ranges>()))...>;
     static_assert(is_result<result>, "cadre: the results of map must be movable");
     if (is_empty_callable(function)) throw_empty_callable("map");
     if (options.buffer_size == 0) throw_bad_buffer_size();
     if (options.buffer_size && options.caller_runs) throw_bad_caller_runs();
-    const time_point deadline = options.timeout ? deadline_after(*options.timeout) : never;
+    refuse_limits("map", options.call);
+    time_point deadline = options.timeout ? deadline_after(*options.timeout) : never;
     if (options.buffer_size) {
       return start_windowed_map<result, plain>(where, options, deadline,
                                                std::forward<Function>(function),
                                                make_input(std::forward<Ranges>(ranges))...);
     }
+    // All chunks are submitted now.
+    const auto expires_in = options.call.expires_in;
+    if (expires_in) deadline = std::min(deadline, deadline_after(*expires_in));
     return start_indexed_map<result, plain>(where, options, deadline, where.max_workers(),
                                             std::forward<Function>(function),
                                             make_indexed_input(std::forward<Ranges>(ranges))...);

@@ -13,10 +13,13 @@
 #include <cadre/codec.hpp>
 #include <cadre/config.hpp>
 #include <cadre/detail/call.hpp>
+#include <cadre/detail/plain.hpp>
 #include <cadre/detail/portable.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <span>
 #include <stop_token>
 #include <string_view>
 #include <tuple>
@@ -56,6 +59,8 @@ struct portable_call_traits {
   /// Runner only: the value that run() encoded, or what it throws to decode it, is there, to be
   /// published with finish().
   state_base::status (*decode_result)(state_base& call, decoder& in) noexcept;
+  /// True if none of the user's code runs to decode the result that these bytes are, nor to destroy it.
+  bool (*is_plain)(std::span<const std::byte> result) noexcept;
   /// For a result that is one large part; null if it never is.
   land_function land;
 };
@@ -151,25 +156,27 @@ constexpr std::uint64_t hash_name(std::string_view name) noexcept {
   return hash;
 }
 
+/// `T`: the result, not const.
 template <typename T, typename Work, bool TakesToken>
 struct remote_side {
   static void run(decoder& in, encoder& out, [[maybe_unused]] const std::stop_token& token) {
-    Work work = work_decoder<Work>::decode_from(in);
+    placed<Work> place{[&] { return work_decoder<Work>::decode_from(in); }};
+    Work& work = *place;
     in.finish();
-    const auto call = [&]() -> decltype(auto) {
+    const auto call = [&]() -> T {
       if constexpr (TakesToken) {
-        return work(token);
+        return static_cast<T>(work(token));
       } else {
-        return work();
+        return static_cast<T>(work());
       }
     };
     if constexpr (std::is_void_v<T>) {
       call();
     } else {
-      T result = static_cast<T>(call());
-      encode<T>(out, std::as_const(result));
+      placed<T> result{call};
+      encode<T>(out, std::as_const(*result));
       apart::deliver(out);
-      recycle(result);
+      recycle(*result);
     }
     if constexpr (requires { work.args; }) {
       std::apply([](auto&... args) { (recycle(args), ...); }, work.args);
@@ -196,7 +203,7 @@ class portable_call final : public Call {
   const portable_call_traits* portable() const noexcept override { return &traits; }
 
  private:
-  using value = typename Call::result_type;
+  using value = std::remove_const_t<typename Call::result_type>;
   using work = typename remote_work_of<typename Call::function_type>::type;
 
   ~portable_call() override = default;
@@ -213,11 +220,24 @@ class portable_call final : public Call {
       if constexpr (std::is_void_v<value>) {
         in.finish();
       } else {
-        value result = decode<value>(in);
-        in.finish();
-        return result;
+        return decode_value(in);
       }
     });
+  }
+  /// Into the block: it may be too large for a stack. See read_in_place().
+  template <typename Value = value>
+  static Value decode_value(decoder& in) {
+    Value result = decode<Value>(in);
+    in.finish();
+    return result;
+  }
+
+  static bool is_plain(std::span<const std::byte> result) noexcept {
+    if constexpr (requires { codec<value>::is_plain(result); }) {
+      return codec<value>::is_plain(result);
+    } else {
+      return is_plain_type<value>();
+    }
   }
 
   static constexpr land_function land() noexcept {
@@ -234,7 +254,7 @@ class portable_call final : public Call {
 
   static constexpr portable_call_traits traits{
       &remote_side<value, work, Call::takes_token>::descriptor, &encode_call, &decode_result,
-      land()};
+      &is_plain, land()};
 
   bool discarded_ = false;
 };

@@ -8,11 +8,20 @@
 #include <cadre/future.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <type_traits>
 #include <utility>
+
+namespace cadre {
+
+/// What a run of submit_every may return.
+enum class series : std::uint8_t { goes_on, ends };
+
+}  // namespace cadre
 
 namespace cadre::detail {
 
@@ -118,15 +127,20 @@ class CADRE_API repeated_work {
   repeated_work& operator=(const repeated_work&) = delete;
   virtual ~repeated_work();
 
-  /// Submits one run and tells `series` of it and of its end. Throws what submit throws.
-  virtual void submit_run(repeated_call& series) = 0;
+  /// Submits one run and tells `of` of it and of its end. Throws what submit throws.
+  virtual void submit_run(repeated_call& of) = 0;
 };
 
 /// The state of the future of submit_every. Pending until the series ends.
 class CADRE_API repeated_call final : public state<void> {
  public:
-  repeated_call(executor& where, std::chrono::nanoseconds period, bool fixed_delay,
-                std::shared_ptr<repeated_work> work);
+  struct rhythm {
+    std::chrono::nanoseconds period;
+    bool fixed_delay;
+    std::optional<std::uint64_t> runs;
+  };
+
+  repeated_call(executor& where, const rhythm& how_often, std::shared_ptr<repeated_work> work);
 
   /// The first run is due. Takes over one reference.
   void start(time_point due);
@@ -134,7 +148,12 @@ class CADRE_API repeated_call final : public state<void> {
   // --- its work ---
 
   void run_begins(state_base& run) noexcept;
-  void run_ends(bool was_cancelled, std::exception_ptr thrown) noexcept;
+  void run_ends(bool was_cancelled, std::exception_ptr thrown, bool was_last) noexcept;
+
+  // --- who has ended it ---
+
+  /// Blocks until no run runs, or is about to. Throws deadlock_error.
+  void await_run();
 
   // --- timers ---
 
@@ -149,11 +168,11 @@ class CADRE_API repeated_call final : public state<void> {
   ~repeated_call() override;
   void discard() noexcept override;
   void end_with(std::exception_ptr reason) noexcept;
+  void end_well() noexcept;
   void schedule() noexcept;
 
   executor& where_;
-  const std::chrono::nanoseconds period_;
-  const bool fixed_delay_;
+  const rhythm when_;
   const std::unique_ptr<inside> inside_;
 
   // timers', under their lock:
@@ -164,11 +183,16 @@ class CADRE_API repeated_call final : public state<void> {
 
 /// For submit_run(): `run` has been submitted.
 template <typename T>
-void track_run(repeated_call& series, const future<T>& run) {
-  series.run_begins(access::state_of(run));
-  run.add_done_callback([self = ref{&series}](const future<T>& ended) {
+void track_run(repeated_call& of, const future<T>& run) {
+  of.run_begins(access::state_of(run));
+  run.add_done_callback([self = ref{&of}](const future<T>& ended) {
     const bool cancelled = ended.cancelled();
-    self->run_ends(cancelled, cancelled ? nullptr : ended.exception());
+    std::exception_ptr thrown = cancelled ? nullptr : ended.exception();
+    bool last = false;
+    if constexpr (std::is_same_v<T, series>) {
+      last = !cancelled && !thrown && ended.get() == series::ends;
+    }
+    self->run_ends(cancelled, std::move(thrown), last);
   });
 }
 
