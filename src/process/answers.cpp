@@ -17,12 +17,13 @@ std::size_t answer_reader::body_size() const noexcept {
 /// The packets were sent before the header. False if they were not.
 bool answer_reader::receive_memories(ipc::packet_socket& packets) {
   memories_.clear();
-  if (header_.memories > most_memories) return false;
-  for (std::uint64_t i = 0; i < header_.memories; ++i) {
+  if (header_.packets > most_memories) return false;
+  for (std::uint32_t i = 0; i < header_.packets; ++i) {
     received_memory memory;
     auto packet = packets.receive(std::as_writable_bytes(std::span{&memory.what, 1}),
                                   ipc::packet_socket::mode::dont_wait);
-    if (packet.result != ipc::packet_socket::outcome::done || packet.size != sizeof memory.what) {
+    if (packet.result != ipc::packet_socket::outcome::done || packet.size != sizeof memory.what ||
+        memory.what.kind != packet_kind::memory) {
       return false;
     }
     if (packet.descriptor_count == 1) {
@@ -35,10 +36,20 @@ bool answer_reader::receive_memories(ipc::packet_socket& packets) {
   return true;
 }
 
+/// Whether a worker can have meant the header. The check comes first: of one that is wrong, nothing else
+/// is used.
+bool answer_reader::is_possible() const noexcept {
+  const bool has_value = header_.kind == frame_kind::value;
+  const bool has_body = has_value || header_.kind == frame_kind::error;
+  if (!has_body && (header_.kind != frame_kind::skipped || header_.size != 0)) return false;
+  if (!has_value && (header_.parts != 0 || header_.packets != 0)) return false;
+  return header_.size <= max_message_ && header_.parts <= max_message_ - header_.size;
+}
+
 /// After the header. False if it says what cannot be.
 bool answer_reader::begin_body(ipc::packet_socket& packets) {
-  if (header_.size > max_message_ || header_.parts > max_message_ - header_.size) return false;
-  if (header_.memories != 0 && !receive_memories(packets)) return false;
+  if (!checks_.accept(header_.check) || !is_possible()) return false;
+  if (header_.packets != 0 && !receive_memories(packets)) return false;
   have_ = 0;
   const bool is_one_part = header_.kind == frame_kind::value && header_.parts != 0 &&
                            header_.size == sizeof(std::uint64_t);

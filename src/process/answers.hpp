@@ -52,7 +52,9 @@ struct answers {
 /// Takes the stream of one worker apart. Belongs to the thread that reads the channel at the moment.
 class answer_reader {
  public:
-  explicit answer_reader(std::size_t max_message) noexcept : max_message_{max_message} {}
+  /// `secret`: of frame_checks.
+  answer_reader(std::size_t max_message, std::uint64_t secret) noexcept
+      : max_message_{max_message}, checks_{secret} {}
 
   /// Appends the answers that have arrived whole, at most `most`. False if the worker sent something
   /// that cannot be: it is not to be read again.
@@ -76,6 +78,7 @@ class answer_reader {
   enum class stage { header, asking, word, parts, body };
 
   std::size_t body_size() const noexcept;  // with parts
+  bool is_possible() const noexcept;
   bool begin_body(ipc::packet_socket& packets);
   bool read_word(ipc::parent_end& channel);
   bool read_parts(ipc::parent_end& channel, answers& to);
@@ -83,6 +86,7 @@ class answer_reader {
   bool receive_memories(ipc::packet_socket& packets);
 
   const std::size_t max_message_;
+  frame_checks checks_;
   stage now_ = stage::header;
   answer_header header_{};
   std::size_t have_ = 0;  // bytes of the header, of the body, or in buffer_

@@ -2,18 +2,19 @@
 #include "process/crash_report.hpp"
 
 #include <dlfcn.h>
-#include <execinfo.h>
 #include <link.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
+#include <unwind.h>
 #include <cadre/detail/atomic.hpp>
 
 #include <algorithm>
 #include <cstring>
 
-#include "base/symbols.hpp"
+#include "base/stack.hpp"
+#include "process/throw_trace.hpp"
 
 namespace cadre::process {
 namespace {
@@ -35,6 +36,7 @@ struct record {
   std::uint32_t state;  // `complete`, once all is written
   std::int32_t signal;
   std::int32_t code;
+  std::int32_t system_call;  // of SIGSYS
   std::uint32_t frame_count;
   std::uint64_t address;
   std::uint32_t module_count;
@@ -43,19 +45,23 @@ struct record {
 };
 static_assert(sizeof(record) <= 4096);
 
-constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+constexpr std::array crash_signals{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
+
+constexpr int by_filter = 1;  // SYS_SECCOMP, the si_code of a SIGSYS by seccomp
 
 // Of the worker: what the signal handler finds.
 constinit sync::atomic<record*> crash_record{nullptr};
 constinit std::array<struct sigaction, crash_signals.size()> previous_actions{};
 
-std::uint64_t module_index(record& to, const char* path) {
-  for (std::uint32_t i = 0; i < to.module_count; ++i) {
+/// `count` is the handler's own number of modules: that of the page may have been scribbled over.
+std::uint64_t module_index(record& to, std::uint32_t& count, const char* path) {
+  for (std::uint32_t i = 0; i < count; ++i) {
     if (std::strncmp(to.modules[i].data(), path, max_path - 1) == 0) return i;
   }
-  if (to.module_count == max_modules) return no_module;
-  std::strncpy(to.modules[to.module_count].data(), path, max_path - 1);
-  return to.module_count++;
+  if (count == max_modules) return no_module;
+  std::strncpy(to.modules[count].data(), path, max_path - 1);
+  to.modules[count].back() = '\0';
+  return count++;
 }
 
 std::uintptr_t interrupted_at([[maybe_unused]] const void* context) {
@@ -69,27 +75,53 @@ std::uintptr_t interrupted_at([[maybe_unused]] const void* context) {
 #endif
 }
 
-/// Async-signal-safe: backtrace() after its first call, and _dl_find_object.
+/// What is on the stack of a crash, from the handler on.
+struct stack_walk {
+  const std::uintptr_t interrupted;
+  // What is beyond a call is the same in all workers, and each table that the unwinder reads is a page
+  // fault in a process that was forked.
+  const std::uintptr_t boundary = detail::traced_stack();
+  std::array<std::uintptr_t, max_frames> pcs{};
+  std::size_t size = 0;
+  // The frames before are the handler's, which may have a stack of its own.
+  std::size_t first = max_frames;
+
+  static _Unwind_Reason_Code add(_Unwind_Context* context, void* self) {
+    auto& walk = *static_cast<stack_walk*>(self);
+    const auto pc = static_cast<std::uintptr_t>(_Unwind_GetIP(context));
+    const bool beyond = walk.first < walk.size && _Unwind_GetCFA(context) > walk.boundary;
+    if (pc == 0 || beyond || walk.size == max_frames) return _URC_END_OF_STACK;
+    if (pc == walk.interrupted) walk.first = std::min(walk.first, walk.size);
+    walk.pcs[walk.size++] = pc;
+    return _URC_NO_REASON;
+  }
+};
+
+/// Async-signal-safe: the unwinder after its first use, and _dl_find_object. Reads no number of the
+/// page: what corrupts a process may have written there.
 void write_record(record& to, int signal, const siginfo_t& info, const void* context) {
   to.signal = signal;
   to.code = info.si_code;
   to.address = reinterpret_cast<std::uint64_t>(info.si_addr);
-  std::array<void*, max_frames> pcs{};
-  const auto count = static_cast<std::size_t>(::backtrace(pcs.data(), max_frames));
-  // The first frames are the handler's. A jump to nowhere is in no frame: then all are shown.
-  const auto interrupted = reinterpret_cast<void*>(interrupted_at(context));
-  void** const end = pcs.data() + count;
-  void** first = std::find(pcs.data(), end, interrupted);
-  if (first == end) first = pcs.data();
-  for (void** pc = first; pc != end; ++pc) {
+  to.system_call = signal == SIGSYS && info.si_code == by_filter ? info.si_syscall : -1;
+  stack_walk walk{interrupted_at(context)};
+  _Unwind_Backtrace(&stack_walk::add, &walk);
+  // A jump to nowhere is in no frame: then all are shown.
+  const std::size_t first = walk.first < walk.size ? walk.first : 0;
+  std::uint32_t frames = 0;
+  std::uint32_t modules = 0;
+  for (std::size_t i = first; i < walk.size; ++i) {
     // A return address may be the first byte of the next function.
-    const auto address = reinterpret_cast<std::uintptr_t>(*pc) - (pc == first ? 0 : 1);
+    const std::uintptr_t address = walk.pcs[i] - (i == first ? 0 : 1);
     dl_find_object found{};
-    frame& next = to.frames[to.frame_count++];
+    frame& next = to.frames[frames++];
     next = {address, no_module};
     if (::_dl_find_object(reinterpret_cast<void*>(address), &found) != 0) continue;
-    next = {address - found.dlfo_link_map->l_addr, module_index(to, found.dlfo_link_map->l_name)};
+    next = {address - found.dlfo_link_map->l_addr,
+            module_index(to, modules, found.dlfo_link_map->l_name)};
   }
+  to.frame_count = frames;
+  to.module_count = modules;
   to.state = complete;
 }
 
@@ -102,8 +134,8 @@ void on_crash(int signal, siginfo_t* info, void* context) {
               nullptr);
   // dies here: the survivor sees this page complete and the signal; test
   // fault.process_start_fault.worker_crashes_and_says_where
-  // A fault happens again on return. A signal that was sent does not.
-  if (info->si_code <= 0) ::syscall(SYS_tgkill, ::getpid(), ::gettid(), signal);
+  // A fault happens again on return. A signal that was sent does not, nor a refused system call.
+  if (info->si_code <= 0 || signal == SIGSYS) ::syscall(SYS_tgkill, ::getpid(), ::gettid(), signal);
 }
 
 }  // namespace
@@ -114,7 +146,7 @@ std::optional<crash_info> crash_page::read() const {
   record copy;
   std::memcpy(&copy, page_.memory.bytes().data(), sizeof copy);
   if (copy.state != complete) return std::nullopt;
-  crash_info info{copy.signal, copy.code, copy.address, {}};
+  crash_info info{copy.signal, copy.code, copy.address, copy.system_call, {}};
   const std::size_t modules = std::min<std::size_t>(copy.module_count, max_modules);
   const std::size_t frames = std::min<std::size_t>(copy.frame_count, max_frames);
   for (std::size_t i = 0; i < frames; ++i) {
@@ -129,17 +161,15 @@ std::optional<crash_info> crash_page::read() const {
   return info;
 }
 
-std::string crash_info::text() const {
-  std::string all;
-  for (std::size_t i = 0; i < frames.size(); ++i) {
-    all += '#' + std::to_string(i) + ' ' + describe_frame(frames[i]) + '\n';
-  }
-  return all;
-}
-
 void prepare_crash_records() noexcept {
-  std::array<void*, 1> pcs{};
-  ::backtrace(pcs.data(), 1);
+  // Once per process, and for those that it forks: to a forked process each page of code is new, and
+  // the unwinder reads eight.
+  static bool is_loaded = false;
+  if (!std::exchange(is_loaded, true)) {
+    stack_walk walk{0};
+    _Unwind_Backtrace(&stack_walk::add, &walk);
+  }
+  static_cast<void>(detail::end_of_stack(0));
 }
 
 void record_crashes(const ipc::descriptor& page) {
@@ -151,7 +181,7 @@ void record_crashes(const ipc::descriptor& page) {
   // relaxed: no handler of ours is installed yet.
   crash_record.store(reinterpret_cast<record*>(memory->bytes().data()), std::memory_order_relaxed);
 
-  // Large enough for backtrace(), which needs some 10 KiB.
+  // Large enough for the unwinder, which needs some 10 KiB.
   constexpr std::size_t stack_size = std::size_t{64} << 10;
   stack_t present{};
   ::sigaltstack(nullptr, &present);

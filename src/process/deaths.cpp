@@ -5,11 +5,14 @@
 #include <cadre/hooks.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "base/what_of.hpp"
 #include "process/exception_codec.hpp"
 #include "process/process_pool.hpp"
+#include "process/system_calls.hpp"
+#include "process/worker_main.hpp"
 
 namespace cadre {
 
@@ -20,16 +23,25 @@ using process::task;
 
 namespace {
 
-// Workers that die before they come to their first call would be replaced for ever. An initializer that
-// kills them is slow perhaps, and will do it again; a start alone is quick, and it is others who kill it.
-constexpr unsigned most_failed_initializers = 3;
-constexpr unsigned most_failed_starts = 20;
-// As would a call that kills its workers before these have said that they run it.
-constexpr unsigned most_losses = 3;
+// A call that kills its workers before these have said that they run it would do so for ever. The end of
+// a worker in good order, as when somebody sends each of them SIGTERM, counts a hundred times less.
+constexpr unsigned cost_of_death = 100;
+constexpr unsigned cost_of_good_end = 1;
+constexpr unsigned most_losses = 3 * cost_of_death;
 
 std::string quoted(const task& t) {
   const std::string_view name = t.call().name();
   return name.empty() ? std::string{"a call"} : '"' + std::string{name} + '"';
+}
+
+/// The last words of a worker that could not begin.
+std::string why_it_refused(const std::string& words, const worker_settings& settings) {
+  std::string limits;
+  if (settings.file_size) limits += ", worker.file_size";
+  if (settings.open_files) limits += ", worker.open_files";
+  if (settings.address_space) limits += ", worker.address_space";
+  if (!limits.empty()) limits = "; raise what is too low of" + limits.substr(1);
+  return " (it said: " + words + limits + ")";
 }
 
 }  // namespace
@@ -39,8 +51,8 @@ void process_pool_executor::impl::bury_dead(lock& held) {
   for (auto& [token, how] : deaths) {
     const auto found = workers_.find(token);
     if (found == workers_.end()) continue;
-    if (found->second->reading) {
-      deaths_.emplace_back(token, std::move(how));  // whoever reads wakes us
+    if (found->second->reading || found->second->launching) {
+      deaths_.emplace_back(token, std::move(how));  // whoever is at it wakes us
       continue;
     }
     // What it still sent counts.
@@ -57,16 +69,15 @@ void process_pool_executor::impl::bury_dead(lock& held) {
   if (!broken_why_.empty()) fail_queued(held, broken_why_);
   if (killed_) {
     held.unlock();
+    detail::callback_taker* const outer = detail::set_this_thread_taker(this);
     cancel_pending();
+    detail::set_this_thread_taker(outer);
     held.lock();
   }
-  if (!deferred_break_.empty()) break_as_deferred(held);
 }
 
-void process_pool_executor::impl::break_as_deferred(lock& held) {
-  std::string why = std::exchange(deferred_break_, {});
-  const auto cause = std::exchange(deferred_cause_, {});
-  held.unlock();  // to decode may be the user's, and so is the hook
+void process_pool_executor::impl::break_as_initialiser_failed(
+    unsigned index, const std::vector<std::byte>& cause) noexcept {
   std::exception_ptr error;
   try {
     decoder in{cause};
@@ -75,37 +86,54 @@ void process_pool_executor::impl::break_as_deferred(lock& held) {
     error = std::current_exception();
   }
   detail::report_unhandled("initializer", options_.name, error);
-  why += ": " + detail::what_of(error);
-  held.lock();
-  break_pool(std::move(why), held);
+  lock held{mutex_};
+  break_pool(
+      "its initializer threw in worker " + std::to_string(index) + ": " + detail::what_of(error),
+      held);
 }
 
 void process_pool_executor::impl::bury(remote_worker& w, const death_report& how, lock& held) {
   poller_.remove(w.hello().fd());
   poller_.remove(w.bell());
-  if (w.now == remote_worker::condition::starting || w.initialising) ++failed_starts_;
+  w.hear_last_words();
+  const bool failed_start = !killed_ && !breaking_ && (!w.greeted || w.initialising);
+  const bool initializer_died = failed_start && w.greeted;
+  if (failed_start) {
+    const bool does_it_again = initializer_died || !w.refusal.empty();
+    start_failed(does_it_again ? cost_of_refusal : w.fault != nullptr ? cost_of_silence : 1);
+  }
   task* head = w.head();
-  const bool lost = head != nullptr && w.has_begun(*head);
+  const bool was_told = killed_ || (w.now == remote_worker::condition::ending && head == nullptr);
+  if (!was_told) ++totals_.worker_deaths;
+  const bool lost = head != nullptr && w.may_have_begun(*head);
   auto tasks = w.take_all();
   std::vector<verdict> verdicts;
-  const bool over = killed_ || !broken_why_.empty();
+  const bool killed = killed_;
+  const bool over = killed || !broken_why_.empty();
   const bool unasked = lost && head->stopping == stop_reason::none && !over;
   const bool breaks = unasked && options_.on_worker_death == on_worker_death::break_pool;
+  const unsigned cost =
+      how.signal == 0 && how.exit_code == EXIT_SUCCESS ? cost_of_good_end : cost_of_death;
   for (auto t = tasks.rbegin(); t != tasks.rend(); ++t) {
     (*t)->worker = nullptr;
     const bool begun = *t == head && lost;
-    // A worker may have lied about what it has begun.
-    const bool unlucky = *t == head && !lost && ++(*t)->losses > most_losses;
-    const bool again = !over && !unlucky && (!begun || (unasked && !breaks && (*t)->retries != 0));
+    // A worker may have lied about what it has begun; and a time limit is a limit.
+    const bool unlucky = !over && *t == head && !lost &&
+                         (((*t)->losses += cost) > most_losses ||
+                          ((*t)->stopping == stop_reason::timeout && (*t)->losses > cost_of_death));
+    // In a pool that is killed or broken, the caller cancels or fails what is queued.
+    const bool again = !unlucky && (!begun || (unasked && !breaks && (*t)->retries != 0));
     if (again) {
-      if (begun) --(*t)->retries;
+      if (begun) --(*t)->retries, ++totals_.retried;
       queue_.push_again(**t);
     } else {
       verdicts.push_back({*t});
     }
   }
-  const std::string cause =
+  std::string cause =
       "worker " + std::to_string(w.index) + " (pid " + std::to_string(w.pid) + ") " + describe(how);
+  if (w.fault != nullptr) cause += std::string{" ("} + w.fault + ")";
+  if (!w.refusal.empty()) cause += why_it_refused(w.refusal, options_.worker);
   // Its memory goes without the lock.
   auto gone = workers_.extract(w.token);
   // release: pairs with the acquire in wait_until_idle().
@@ -115,20 +143,20 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   const std::string broken_why = broken_why_;
   count(verdicts);
   held.unlock();
-  // A backtrace takes milliseconds: symbol tables are read. The calls are nobody else's any more.
+  // The calls are nobody else's any more.
   for (verdict& v : verdicts) {
     // Of a broken pool, only a call that killed its worker itself hears of that.
     const bool policy_breaks = options_.on_worker_death == on_worker_death::break_pool;
     const bool own_doing = v.of == head && lost && !policy_breaks;
     v.error = broken_why.empty() || own_doing
-                  ? verdict_on(*v.of, w, how)
+                  ? verdict_on(*v.of, w, how, killed)
                   : std::make_exception_ptr(broken_executor{broken_why});
   }
-  conclude({}, verdicts, held);
+  conclude(verdicts, held);
   held.unlock();
   gone = {};
   held.lock();
-  if (failed_starts_ >= (options_.initializer ? most_failed_initializers : most_failed_starts)) {
+  if (failed_start && failed_starts_ == start_budget && (initializer_died || !has_workers())) {
     break_pool("workers die before they can run a call; the last one, " + cause, held);
   }
 }
@@ -140,19 +168,13 @@ std::exception_ptr process_pool_executor::impl::timed_out(const task& t) const {
                     std::to_string(ms) + " ms; it was ended, the pool goes on"});
 }
 
-std::exception_ptr process_pool_executor::impl::protocol_broken(const task& t,
-                                                                const remote_worker& w) const {
-  worker_death death;
-  death.pid = w.pid;
-  death.signal = SIGKILL;
-  death.call = t.call().name();
-  death.hint = w.fault;
-  return std::make_exception_ptr(worker_died{std::move(death)});
-}
-
 std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const remote_worker& w,
-                                                           const death_report& how) const {
+                                                           const death_report& how,
+                                                           bool killed) const {
   if (t.stopping == stop_reason::timeout) return timed_out(t);
+  if (t.stopping == stop_reason::request && t.call().limit() <= clock::now()) {
+    return detail::expired_error(t.call());
+  }
   worker_death death;
   death.pid = w.pid;
   death.signal = how.signal;
@@ -161,15 +183,43 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
   death.peak_memory = how.peak_memory;
   if (w.fault != nullptr) {
     death.hint = w.fault;
+  } else if (killed && (how.signal == SIGKILL || how.signal == SIGTERM)) {
+    death.hint = std::string{"the pool was told to end its workers by "} +
+                 (how.signal == SIGKILL ? "kill_workers()" : "terminate_workers()");
+  } else if (t.losses > most_losses) {
+    death.hint =
+        "it had not said that it had begun the call, nor had those before it, which died as well; "
+        "look for what ends them";
+  } else if (how.signal == SIGTTIN || how.signal == SIGTTOU) {
+    death.hint =
+        "the terminal belongs to the program, and a worker that uses it is stopped for ever: read "
+        "it in the program, and pass on what was read";
   } else if (t.stopping == stop_reason::request) {
     death.hint = "it did not stop within its grace period after request_stop()";
+  } else if (how.signal == SIGSYS && how.crash && how.crash->system_call >= 0) {
+    death.hint = "the sandbox does not allow the system call " +
+                 process::describe_system_call(how.crash->system_call) +
+                 "; if an honest call needs it, and it does no harm, put it in "
+                 "worker.allowed_system_calls";
+  } else if (how.signal == SIGSYS) {
+    death.hint =
+        "the sandbox does not allow a system call that it made while its signals were blocked, as "
+        "fork(), system() and posix_spawn() do; which one, the kernel tells nobody";
+  } else if (how.exit_code == process::out_of_step) {
+    death.hint =
+        "its memory was damaged, or cadre has a fault, so that it lost its place among what it was "
+        "sent";
   } else if (how.signal == SIGKILL && how.peak_memory != 0) {
     death.hint = "if nobody killed it, the kernel did for want of memory; it had used " +
                  std::to_string(how.peak_memory >> 20) + " MiB";
   }
   if (how.crash) {
-    death.fault_address = how.crash->address;
-    death.backtrace = how.crash->text();
+    // Of a signal that somebody sent, the kernel tells who did in the same place.
+    const bool by_kernel = how.crash->code > 0;
+    if (by_kernel && (how.signal == SIGSEGV || how.signal == SIGBUS)) {
+      death.fault_address = how.crash->address;
+    }
+    death.frames = how.crash->frames;
   }
   return std::make_exception_ptr(worker_died{std::move(death)});
 }

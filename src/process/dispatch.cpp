@@ -1,24 +1,13 @@
 // SPDX-License-Identifier: MIT
-// process_pool_executor::impl: which worker gets which call, and what its answers mean.
-#include <cadre/hooks.hpp>
-
-#include <time.h>
-
+// process_pool_executor::impl: which worker gets which call, and when it is to end.
 #include <algorithm>
-#include <cerrno>
-#include <new>
+#include <chrono>
 #include <system_error>
-#include <utility>
 
-#include "process/borrowed.hpp"
-#include "process/exception_codec.hpp"
 #include "process/process_pool.hpp"
-#include "sync/spin.hpp"
 
 namespace cadre {
 
-using process::answer;
-using process::answers;
 using process::frame_kind;
 using process::remote_worker;
 using process::task;
@@ -32,60 +21,14 @@ constexpr std::uint64_t in_hand_ns = 100'000;
 constexpr std::size_t most_in_hand = 200;
 constexpr std::size_t least_in_hand = 2;
 
-constexpr std::size_t most_answers = 64;  // of one worker, in one batch
-
-/// What an answer holds beside its bytes.
-class answer_parts final : public detail::parts_in_memory {
- public:
-  answer_parts(std::span<const std::byte> bytes, const task& of, answer& a)
-      : parts_in_memory{bytes, a.landed.get()}, of_{of}, answer_{a}, opened_(a.memories.size()) {}
-
-  std::shared_ptr<const void> attached(std::uint64_t number) override {
-    if (number % 2 == 0) {
-      for (const detail::memory_ptr& memory : of_.memories) {
-        if (memory->number() == number / 2) return memory;
-      }
-      return nullptr;
-    }
-    if (number / 2 >= opened_.size()) return nullptr;
-    detail::memory_ptr& memory = opened_[static_cast<std::size_t>(number / 2)];
-    process::received_memory& received = answer_.memories[static_cast<std::size_t>(number / 2)];
-    if (memory == nullptr) {
-      if (!received.handle) {
-        throw std::system_error{EMFILE, std::system_category(),
-                                "process_pool: the shared memory of a result cannot be received, "
-                                "since this process has no descriptor left; raise ulimit -n"};
-      }
-      memory = detail::shared_memory::open(std::move(received));
-    }
-    return memory;
-  }
-
- private:
-  const task& of_;
-  answer& answer_;
-  std::vector<detail::memory_ptr> opened_;
-};
-
-/// To the kernel's tick, of some milliseconds; for a fifth of what the clock costs.
-std::chrono::steady_clock::time_point coarse_now() noexcept {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-  return std::chrono::steady_clock::time_point{std::chrono::seconds{now.tv_sec} +
-                                               std::chrono::nanoseconds{now.tv_nsec}};
-}
-
-std::exception_ptr decode_result_exception(decoder& in) noexcept {
-  try {
-    return detail::decode_exception(in);
-  } catch (...) {
-    return std::current_exception();
-  }
+/// How long an idle worker may take to begin a call with that time limit. Longer: the call has less of
+/// its time left for another worker. Shorter: workers are ended that only did not get a processor.
+constexpr std::chrono::nanoseconds begin_patience(std::chrono::nanoseconds timeout) noexcept {
+  using std::chrono::milliseconds;
+  return std::clamp<std::chrono::nanoseconds>(timeout / 2, milliseconds{100}, milliseconds{250});
 }
 
 }  // namespace
-
-// --- calls to workers ---
 
 std::size_t process_pool_executor::impl::window() const noexcept {
   if (mean_run_ns_ == 0) return least_in_hand;
@@ -123,23 +66,41 @@ void process_pool_executor::impl::pump() {
     if (!send(*w, queue_.pop())) break;
   }
   if (queue_.empty()) spread();
-  start_wanted_ =
-      workers_.size() < max_workers_ && broken_why_.empty() && !killed_ && is_short_of_workers();
+  start_wanted_ = broken_why_.empty() && !breaking_ && !killed_ && is_short_of_workers();
 }
 
+/// There are calls that wait, more of them than workers that are about to be of use, and room for one
+/// more worker. One that ends has left its place; but no more of these stay than there are places.
 bool process_pool_executor::impl::is_short_of_workers() const noexcept {
-  bool waiting = !queue_.empty();
+  if (prestarts_ != 0) return workers_.size() < max_workers_;
+  std::size_t waiting = queue_.size();
+  std::size_t coming = 0;
+  std::size_t there = 0;
   for (const auto& [token, w] : workers_) {
+    if (w->now == remote_worker::condition::ending) continue;
+    ++there;
     const bool idle = w->may_send() && w->in_flight() == 0;
     if (w->now == remote_worker::condition::starting || idle) return false;
-    waiting = waiting || w->has_spare();
+    if (w->initialising) {
+      ++coming;
+      waiting += w->in_flight() - 1;
+    } else if (w->has_spare()) {
+      waiting += w->in_flight() - 1;
+    }
   }
-  return waiting;
+  const std::size_t ending = workers_.size() - there;
+  return waiting > coming && there < max_workers_ && ending <= max_workers_;
 }
 
 /// False if it was not possible, and the call is queued.
 bool process_pool_executor::impl::send(remote_worker& w, task& t) {
-  if (!t.memories.empty() && !w.share_memories(t.memories, control_)) {
+  bool possible = false;
+  try {
+    possible = w.prepare_for(t.memories, control_);
+  } catch (const std::exception&) {
+    // No memory now.
+  }
+  if (!possible) {
     // What is on its way to it should have arrived by then.
     constexpr std::chrono::milliseconds a_while{1};
     w.crowded = true;
@@ -192,128 +153,12 @@ void process_pool_executor::impl::begin_head(remote_worker& w) noexcept {
   task* t = w.head();
   if (t == nullptr || !t->timeout || t->deadline != detail::never) return;
   t->deadline = detail::deadline_after(*t->timeout);
+  // It has nothing else to do: if it does not begin this one soon, it is stopped, or worse. A call that
+  // had such a worker before has its time limit only.
+  if (t->losses == 0 && !w.initialising) {
+    t->begin_limit = detail::deadline_after(begin_patience(*t->timeout));
+  }
   wake_collector();
-}
-
-// --- answers ---
-
-/// Reads what `w` has sent. True if that was anything.
-bool process_pool_executor::impl::drain(remote_worker& w, lock& held) {
-  if (w.reading || w.fault != nullptr || !w.readable()) return false;
-  const process::borrowed<answers> batch;
-  const process::borrowed<std::vector<verdict>> verdicts;
-  w.place_answer();
-  w.reading = true;
-  held.unlock();
-  const char* fault = remote_worker::damaged;
-  try {
-    verdicts->reserve(most_answers);  // there is one of each at most
-    if (w.read(*batch, most_answers)) fault = nullptr;
-  } catch (const std::exception&) {
-    fault = "this process had no memory for what it had sent, and ended it";
-  }
-  held.lock();
-  w.reading = false;
-  w.prefetch_next();
-  if (!deaths_.empty()) wake_collector();  // which could not bury it while we were reading
-  for (answer& a : batch->list) take_answer(w, *batch, a, *verdicts);
-  if (fault != nullptr) condemn(w, fault);
-  if (w.is_sending()) w.send_more();
-  begin_head(w);
-  pump();
-  const bool wake = start_wanted_;
-  count(*verdicts);
-  held.unlock();
-  if (wake) wake_collector();
-  conclude(*batch, *verdicts, held);
-  return true;
-}
-
-void process_pool_executor::impl::take_answer(remote_worker& w, const answers& from, answer& a,
-                                              std::vector<verdict>& to) {
-  if (w.fault != nullptr) return;
-  task* t = nullptr;
-  const bool in_turn = w.take_next(a.header, t);
-  w.slow = false;
-  if (in_turn && std::exchange(w.initialising, false)) {
-    initialised(w, from, a);
-    return;
-  }
-  const frame_kind kind = a.header.kind;
-  const bool fits = t == nullptr ? kind == frame_kind::skipped
-                                 : kind == frame_kind::value || kind == frame_kind::error;
-  if (!in_turn || !fits) {
-    condemn(w);
-    if (t != nullptr) to.push_back({t, nullptr, protocol_broken(*t, w)});
-    return;
-  }
-  if (w.in_flight() == 0) w.idle_since = coarse_now();
-  if (t == nullptr) return;
-  t->worker = nullptr;
-  ++w.calls;
-  if (t->weight != 0) measure(*t, a.header);
-  if (t->stopping == process::stop_reason::timeout) {
-    to.push_back({t, nullptr, timed_out(*t)});
-  } else {
-    to.push_back({t, &a});
-  }
-  retire_if_due(w, a.header);
-}
-
-void process_pool_executor::impl::measure(const task& t, const process::answer_header& a) noexcept {
-  const auto total = static_cast<std::uint64_t>(
-      std::max<std::int64_t>(0, std::chrono::nanoseconds{clock::now() - t.submitted}.count()));
-  const std::uint64_t ns = std::min(a.run_ns, total);  // a worker may say anything
-  mean_run_ns_ =
-      mean_run_ns_ == 0 ? std::max<std::uint64_t>(ns, 1) : (mean_run_ns_ * 7 + ns) / 8 + 1;
-  // relaxed: a hint
-  period_.store(detail::sampling_period(mean_run_ns_), std::memory_order_relaxed);
-  run_times_.add(ns, t.weight);
-  queue_times_.add(total - ns, t.weight);
-}
-
-/// Under the lock, before the futures are told: whoever sees a result sees it counted.
-void process_pool_executor::impl::count(const std::vector<verdict>& all) noexcept {
-  for (const verdict& v : all) ++(v.is_value() ? totals_.finished : totals_.failed);
-}
-
-/// Tells the futures, which were counted. Is called without the lock, and returns with it.
-void process_pool_executor::impl::conclude(const answers& from, std::vector<verdict>& all,
-                                           lock& held) noexcept {
-  const impl* const outer = std::exchange(concluding_here(), this);
-  for (verdict& v : all) {
-    detail::state_base& call = v.of->call();
-    // Nobody else starts it: it is in no queue, and withdraw() refuses.
-    if (call.try_start()) {
-      if (v.answered == nullptr) {
-        call.fail(std::move(v.error));
-      } else {
-        decoder in{from.body(*v.answered)};
-        answer_parts parts{from.parts(*v.answered), *v.of, *v.answered};
-        detail::apart::receive(in, parts);
-        if (v.is_value()) {
-          const auto status = call.portable()->decode_result(call, in);
-          if (status == detail::state_base::error) count_as_failed();
-          call.finish(status);
-        } else {
-          call.fail(decode_result_exception(in));
-        }
-      }
-    }
-    v.of->destroy();
-  }
-  concluding_here() = outer;
-  const std::size_t calls = all.size();
-  all.clear();  // exceptions go without the lock
-  held.lock();
-  if (calls != 0) over(calls);
-}
-
-/// A call that was counted as finished, before its result could not be decoded.
-void process_pool_executor::impl::count_as_failed() noexcept {
-  const std::lock_guard held{mutex_};
-  --totals_.finished;
-  ++totals_.failed;
 }
 
 void process_pool_executor::impl::retire_if_due(remote_worker& w, const process::answer_header& a) {
@@ -328,7 +173,15 @@ void process_pool_executor::impl::end_worker(remote_worker& w) {
   process::request_header header{.kind = frame_kind::end};
   if (options_.finalizer) header = header_of(*options_.finalizer.descriptor(), frame_kind::end);
   w.now = remote_worker::condition::ending;
+  limit_end(w);
   w.send_control(header, finalizer_.bytes());
+}
+
+/// From now on it has only to end.
+void process_pool_executor::impl::limit_end(remote_worker& w) noexcept {
+  if (w.head() != nullptr || w.end_limit != detail::never || w.end_steps != 0) return;
+  w.end_limit = detail::deadline_after(options_.end_grace);
+  wake_collector();
 }
 
 /// It can be read no more, as `why` says. Its death will tell what becomes of its calls.
@@ -336,54 +189,9 @@ void process_pool_executor::impl::condemn(remote_worker& w, const char* why) {
   if (w.fault != nullptr) return;
   w.fault = why;
   w.now = remote_worker::condition::ending;
+  w.end_steps = 2;
+  w.end_limit = detail::never;
   starter_->kill(w.process, SIGKILL);
-}
-
-// --- waiters ---
-
-detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&) noexcept {
-  const std::lock_guard held{mutex_};
-  if (helping_) return nullptr;
-  helping_ = true;
-  helped_ = true;
-  ++helpers_;
-  if (armed_) disarm_all();
-  // It will look now and then, from here on.
-  if (std::exchange(sleeps_long_, false)) wake_collector();
-  return this;
-}
-
-void process_pool_executor::impl::help(detail::state_base& awaited,
-                                       detail::time_point deadline) noexcept {
-  lock held{mutex_, std::defer_lock};
-  const auto look = [&] {
-    held.lock();
-    bool progress = false;
-    for (auto& [token, w] : workers_) {
-      if (w->is_sending() && !w->reading && w->send_more()) progress = true;
-      if (drain(*w, held)) {
-        progress = true;
-        break;  // workers_ may have changed meanwhile
-      }
-    }
-    held.unlock();
-    return progress || awaited.done();
-  };
-  while (!awaited.done() && (deadline == detail::never || clock::now() < deadline)) {
-    if (!sync::watch_until(look, ipc::default_spin)) break;
-  }
-}
-
-void process_pool_executor::impl::end_help(detail::state_base& awaited) noexcept {
-  const std::lock_guard held{mutex_};
-  helping_ = false;
-  helped_ = true;
-  // It takes longer: now the worker has to ring for its answer.
-  if (!awaited.done() && !arm_all()) wake_collector();
-  --helpers_;
-  // release: pairs with the acquire in wait_until_idle().
-  changes_.fetch_add(1, std::memory_order_release);
-  if (closed()) sync::futex_wake(&changes_, INT32_MAX);
 }
 
 }  // namespace cadre

@@ -19,14 +19,16 @@
 #include <vector>
 
 #include "base/symbols.hpp"
+#include "base/what_of.hpp"
 #include "process/known_exceptions.hpp"
 #include "sync/mutex.hpp"
 
 // An exception as bytes: its origin; how many are nested in one another; then each, innermost
 // first, because the outer ones are made while the inner one is being handled:
 //
-//     type      the mangled name of a known or registered type; empty for all others
-//     readable  the name and the message, for whom does not know the type
+//     type      the mangled name of a known or registered type, that of the exception or of a base of
+//               it; empty for all others
+//     readable  the name of the exception's own type, for people, and its message
 //     body      so many bytes, from the type's own function
 
 namespace cadre::detail {
@@ -82,7 +84,7 @@ const std::type_info& kept_type(const std::type_info& type) {
 }
 
 struct thrown_value {
-  std::string type = {};      // mangled
+  const std::type_info* type = nullptr;
   std::string readable = {};  // the same for people
   std::string message = {};
   std::exception_ptr nested = nullptr;
@@ -94,11 +96,12 @@ thrown_value look_at(const std::exception_ptr& e) {
     std::rethrow_exception(e);
   } catch (...) {
     if (const std::type_info* type = abi::__cxa_current_exception_type()) {
-      value.type = kept_type(*type).name();
-      value.readable = demangle(value.type.c_str());
+      value.type = &kept_type(*type);
+      value.readable = demangle(value.type->name());
     } else {
       value.readable = "an exception of another language";
     }
+    if (const remote_origin* earlier = origin_of(e)) value.readable = earlier->thrown_type;
     try {
       throw;
     } catch (const std::nested_exception& outer) {
@@ -108,11 +111,11 @@ thrown_value look_at(const std::exception_ptr& e) {
     try {
       throw;
     } catch (const std::exception& known) {
-      value.message = known.what();
+      value.message = text_of(known.what());
     } catch (const std::string& text) {
       value.message = text;
-    } catch (const char* text) {
-      value.message = text;
+    } catch (const char* text) {  // also of `throw nullptr`
+      value.message = text_of(text);
     } catch (...) {  // it has nothing to say
     }
   }
@@ -150,20 +153,46 @@ void put_remote(encoder& out, const thrown_value& value) {
   out.write(std::uint64_t{0});
 }
 
-void put_one(encoder& out, const std::exception_ptr& e, const thrown_value& value) {
-  const std::size_t mark = out.size();
-  if (const auto type = find_type(value.type)) {
-    try {
-      encoder body;
-      if (type->encode(*type, body, e)) {
-        put_head(out, value.type, value);
-        out.write(std::uint64_t{body.size()});
-        out.write(body.bytes().data(), body.size());
-        return;
+/// `type` and its public bases, the nearest first. Not std::exception, which would tell less than a
+/// remote_error does, unless it is the type itself.
+std::vector<const std::type_info*> with_bases(const std::type_info* type) {
+  constexpr std::size_t most = 64;
+  std::vector<const std::type_info*> all;
+  if (type != nullptr) all.push_back(type);
+  for (std::size_t i = 0; i < all.size() && all.size() < most; ++i) {
+    if (const auto* one = dynamic_cast<const abi::__si_class_type_info*>(all[i])) {
+      all.push_back(one->__base_type);
+    } else if (const auto* several = dynamic_cast<const abi::__vmi_class_type_info*>(all[i])) {
+      for (unsigned b = 0; b < several->__base_count; ++b) {
+        const auto& base = several->__base_info[b];
+        if (base.__is_public_p()) all.push_back(base.__base_type);
       }
-    } catch (...) {  // a user's function threw, or there is no room: then without it
-      out.truncate(mark);
     }
+  }
+  if (!all.empty()) {
+    all.erase(std::remove_if(all.begin() + 1, all.end(),
+                             [](const auto* base) { return *base == typeid(std::exception); }),
+              all.end());
+  }
+  return all;
+}
+
+/// A body of more than `most` bytes is left out.
+void put_one(encoder& out, const std::exception_ptr& e, const thrown_value& value,
+             std::size_t most) {
+  const std::size_t mark = out.size();
+  try {
+    for (const std::type_info* as : with_bases(value.type)) {
+      const auto type = find_type(as->name());
+      encoder body{most};
+      if (!type || !type->encode(*type, body, e)) continue;
+      put_head(out, as->name(), value);
+      out.write(std::uint64_t{body.size()});
+      out.write(body.bytes().data(), body.size());
+      return;
+    }
+  } catch (...) {  // a user's function threw, or there is no room: then without it
+    out.truncate(mark);
   }
   put_remote(out, value);
 }
@@ -179,24 +208,24 @@ bool add_exception_type(const exception_type& entry) {
 }
 
 void encode_exception(encoder& out, const std::exception_ptr& e, std::string_view call_name,
-                      std::vector<stack_frame> frames) {
+                      std::vector<stack_frame> frames, std::size_t most) {
   std::vector<std::pair<std::exception_ptr, thrown_value>> chain;
   for (auto next = e; next && chain.size() < max_chain; next = chain.back().second.nested) {
     chain.emplace_back(next, look_at(next));
   }
   const remote_origin* earlier = origin_of(e);  // it came from a third process
-  const std::size_t mark = out.size();
   try {
-    put_origin(out, earlier != nullptr ? *earlier : here(call_name, std::move(frames)));
-    out.write(static_cast<unsigned char>(chain.size()));
+    encoder whole{most};
+    put_origin(whole, earlier != nullptr ? *earlier : here(call_name, std::move(frames)));
+    whole.write(static_cast<unsigned char>(chain.size()));
     for (auto link = chain.rbegin(); link != chain.rend(); ++link) {
-      put_one(out, link->first, link->second);
+      put_one(whole, link->first, link->second, most);
     }
+    out.write(whole.bytes().data(), whole.size());
   } catch (const codec_error&) {  // too large
     thrown_value brief = chain.front().second;
     brief.readable.resize(std::min(brief.readable.size(), short_text));
     brief.message.resize(std::min(brief.message.size(), short_text));
-    out.truncate(mark);
     put_origin(out, here(call_name.substr(0, short_text), {}));
     out.write(static_cast<unsigned char>(1));
     put_remote(out, brief);
@@ -217,10 +246,9 @@ remote_origin take_origin(decoder& in) {
 }
 
 /// Null if a user's function did not make one.
-std::exception_ptr take_body(const exception_type& type, decoder& body, const remote_origin& origin,
-                             bool nests) {
+std::exception_ptr take_body(const exception_type& type, decoder& body, const arrival& how) {
   try {
-    auto e = type.decode(type, body, origin, nests);
+    auto e = type.decode(type, body, how);
     body.finish();
     return e;
   } catch (...) {
@@ -230,13 +258,14 @@ std::exception_ptr take_body(const exception_type& type, decoder& body, const re
 }
 
 /// In a handler for the exception that it nests, if it does.
-std::exception_ptr take_one(decoder& in, const remote_origin& origin, bool nests) {
+std::exception_ptr take_one(decoder& in, remote_origin origin, bool nests) {
   const auto type_name = take<std::string>(in);
   auto readable = take<std::string>(in);
   auto message = take<std::string>(in);
   decoder body{in.take(in.read_count(1))};
+  origin.thrown_type = readable;
   if (const auto type = find_type(type_name)) {
-    if (auto e = take_body(*type, body, origin, nests)) return e;
+    if (auto e = take_body(*type, body, {origin, message, nests})) return e;
   }
   return carry(remote_error{std::move(readable), std::move(message), origin}, origin, nests);
 }

@@ -4,15 +4,16 @@
 #include <any>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <functional>
 #include <future>
 #include <ios>
-#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
+#include <regex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -20,6 +21,15 @@
 #include <typeinfo>
 #include <utility>
 #include <variant>
+#include <vector>
+#include <version>
+
+#include "base/what_of.hpp"
+#include "process/exception_codec.hpp"
+
+#ifdef __cpp_lib_format
+#include <format>
+#endif
 
 namespace cadre::detail {
 namespace {
@@ -31,7 +41,7 @@ template <typename E>
 struct body {
   static bool encode(encoder& out, const E& e) {
     if constexpr (std::constructible_from<E, const std::string&>) {
-      put(out, std::string{e.what()});
+      put(out, text_of(e.what()));
     }
     return true;
   }
@@ -46,25 +56,14 @@ struct body {
 
 // --- error codes ---
 
-const std::error_category* const categories[] = {&std::generic_category(), &std::system_category(),
-                                                 &std::iostream_category(),
-                                                 &std::future_category()};
+/// Of a code: its category is not registered in this process.
+struct unknown_category {};
 
-bool encode_code(encoder& out, const std::error_code& code) {
-  for (std::size_t i = 0; i < std::size(categories); ++i) {
-    if (code.category() == *categories[i]) {
-      out.write(static_cast<unsigned char>(i));
-      out.write(code.value());
-      return true;
-    }
-  }
-  return false;
-}
-
-std::error_code decode_code(decoder& in) {
-  const auto category = in.read<unsigned char>();
-  if (category >= std::size(categories)) in.fail("there is no error category of this number");
-  return {in.read<int>(), *categories[category]};
+std::error_code take_code(decoder& in) {
+  const int value = take<int>(in);
+  const std::error_category* const category = find_category(in);
+  if (category == nullptr) throw unknown_category{};
+  return {value, *category};
 }
 
 /// What a system_error was made with: it appends the message of the code itself.
@@ -79,12 +78,14 @@ template <typename E>
   requires(std::same_as<E, std::system_error> || std::same_as<E, std::ios_base::failure>)
 struct body<E> {
   static bool encode(encoder& out, const E& e) {
-    put(out, own_part(e.what(), e.code()));
-    return encode_code(out, e.code());
+    if (!knows_category(e.code().category())) return false;
+    put(out, own_part(text_of(e.what()), e.code()));
+    put(out, e.code());
+    return true;
   }
   static E decode(decoder& in) {
     const auto text = take<std::string>(in);
-    const auto code = decode_code(in);
+    const auto code = take_code(in);
     if constexpr (std::same_as<E, std::system_error>) {
       return text.empty() ? E{code} : E{code, text};
     } else {
@@ -97,16 +98,18 @@ template <>
 struct body<std::filesystem::filesystem_error> {
   using error_type = std::filesystem::filesystem_error;
   static bool encode(encoder& out, const error_type& e) {
+    if (!knows_category(e.code().category())) return false;
     put(out, own_part(e.std::system_error::what(), e.code()));
     put(out, e.path1());
     put(out, e.path2());
-    return encode_code(out, e.code());
+    put(out, e.code());
+    return true;
   }
   static error_type decode(decoder& in) {
     const auto text = take<std::string>(in);
     const auto first = take<std::filesystem::path>(in);
     const auto second = take<std::filesystem::path>(in);
-    const auto code = decode_code(in);
+    const auto code = take_code(in);
     if (!second.empty()) return {text, first, second, code};
     if (!first.empty()) return {text, first, code};
     return {text, code};
@@ -125,12 +128,54 @@ struct body<std::future_error> {
 };
 
 template <>
+struct body<std::regex_error> {
+  static bool encode(encoder& out, const std::regex_error& e) {
+    put(out, static_cast<int>(e.code()));
+    return true;
+  }
+  static std::regex_error decode(decoder& in) {
+    return std::regex_error{static_cast<std::regex_constants::error_type>(take<int>(in))};
+  }
+};
+
+template <>
 struct body<worker_died> {
   static bool encode(encoder& out, const worker_died& e) {
     put(out, e.how());
     return true;
   }
   static worker_died decode(decoder& in) { return worker_died{take<worker_death>(in)}; }
+};
+
+/// Groups in groups, on their way out or in. More would use up a stack.
+constexpr unsigned most_groups = 16;
+constinit thread_local unsigned open_groups = 0;
+
+struct group_level {
+  group_level() noexcept { ++open_groups; }
+  group_level(const group_level&) = delete;
+  group_level& operator=(const group_level&) = delete;
+  ~group_level() { --open_groups; }
+};
+
+template <>
+struct body<exception_group> {
+  static bool encode(encoder& out, const exception_group& e) {
+    if (open_groups == most_groups) return false;
+    const group_level level;
+    out.write(std::uint64_t{e.exceptions().size()});
+    for (const std::exception_ptr& each : e.exceptions()) encode_exception(out, each, {});
+    return true;
+  }
+  static exception_group decode(decoder& in) {
+    if (open_groups == most_groups) in.fail("groups of exceptions nest too deep");
+    const group_level level;
+    constexpr std::size_t least = 16;  // bytes of an exception
+    std::vector<std::exception_ptr> all(in.read_count(least));
+    if (all.empty()) in.fail("a group of exceptions is empty");
+    for (std::exception_ptr& each : all) each = decode_exception(in);
+    return {{}, std::move(all)};
+  }
 };
 
 template <>
@@ -155,15 +200,33 @@ bool encode_known(const exception_type&, encoder& out, const std::exception_ptr&
   }
 }
 
+/// An E whose text its constructor cannot be told, or that arrives for a class derived from it.
 template <typename E>
-std::exception_ptr decode_known(const exception_type&, decoder& in, const remote_origin& origin,
-                                bool nests) {
+class worded : public E {
+ public:
+  worded(E e, const std::string& text)
+      : E{std::move(e)}, text_{std::make_shared<const std::string>(text)} {}
+  const char* what() const noexcept override { return text_->c_str(); }
+
+ private:
+  std::shared_ptr<const std::string> text_;  // to copy it throws nothing
+};
+
+template <typename E>
+std::exception_ptr decode_known(const exception_type&, decoder& in, const arrival& how) {
   if constexpr (std::same_as<E, remote_error>) {
     auto type_name = take<std::string>(in);
     auto message = take<std::string>(in);
-    return carry(remote_error{std::move(type_name), std::move(message), origin}, origin, nests);
+    return carry(remote_error{std::move(type_name), std::move(message), how.origin}, how.origin,
+                 how.nests);
   } else {
-    return carry(body<E>::decode(in), origin, nests);
+    try {
+      E e = body<E>::decode(in);
+      if (how.message == e.what()) return carry(std::move(e), how.origin, how.nests);
+      return carry(worded<E>{std::move(e), how.message}, how.origin, how.nests);
+    } catch (const unknown_category&) {
+      return carry(std::runtime_error{how.message}, how.origin, how.nests);
+    }
   }
 }
 
@@ -174,16 +237,20 @@ std::span<const exception_type> table_of(type_list<E...>) noexcept {
   return table;
 }
 
-using known_types =
-    type_list<std::exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast,
-              std::bad_any_cast, std::bad_typeid, std::bad_exception, std::bad_function_call,
-              std::bad_optional_access, std::bad_variant_access, std::bad_weak_ptr,
-              std::logic_error, std::invalid_argument, std::domain_error, std::length_error,
-              std::out_of_range, std::runtime_error, std::range_error, std::overflow_error,
-              std::underflow_error, std::system_error, std::ios_base::failure,
-              std::filesystem::filesystem_error, std::future_error, error, cancelled_error,
-              invalid_state_error, timeout_error, broken_promise, shutdown_error, broken_executor,
-              queue_full, deadlock_error, codec_error, remote_error, worker_died>;
+using known_types = type_list<
+    std::exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast, std::bad_any_cast,
+    std::bad_typeid, std::bad_exception, std::bad_function_call, std::bad_optional_access,
+    std::bad_variant_access, std::bad_weak_ptr, std::logic_error, std::invalid_argument,
+    std::domain_error, std::length_error, std::out_of_range, std::runtime_error, std::range_error,
+    std::overflow_error, std::underflow_error, std::system_error, std::ios_base::failure,
+    std::filesystem::filesystem_error, std::future_error, std::regex_error, error, cancelled_error,
+    invalid_state_error, timeout_error, broken_promise, shutdown_error, broken_executor, queue_full,
+    deadlock_error, codec_error, exception_group, remote_error, worker_died
+#ifdef __cpp_lib_format
+    ,
+    std::format_error
+#endif
+    >;
 
 }  // namespace
 

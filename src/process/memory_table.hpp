@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: MIT
-// memory_table: the shared memory that a worker has to do with.
+// memory_table: the shared memory that a worker has to do with, and the socket through which it comes,
+// with what the worker is told of modules.
 #pragma once
 
 #include <cadre/detail/codec_parts.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
 #include <span>
-#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "ipc/packet_socket.hpp"
+#include "process/frame.hpp"
+#include "process/module_table.hpp"
+#include "process/packet.hpp"
 #include "process/shared_memory.hpp"
 
 namespace cadre::process {
@@ -34,18 +41,9 @@ class memory_table final : public detail::attachments {
   explicit memory_table(ipc::packet_socket packets) : packets_{std::move(packets)} {}
 
   /// From the parent, which sent them before it announced them: what is not there will never come.
-  void receive(std::uint64_t count) {
-    for (; count != 0; --count) {
-      received_memory memory;
-      auto packet = packets_.receive(std::as_writable_bytes(std::span{&memory.what, 1}),
-                                     ipc::packet_socket::mode::dont_wait);
-      if (packet.result != ipc::packet_socket::outcome::done ||
-          (packet.descriptor_count != 1 && !packet.cut_off)) {
-        throw std::runtime_error{"worker: the channel is damaged"};
-      }
-      memory.handle = std::move(packet.descriptors[0]);
-      received_.emplace(memory.what.number, std::move(memory));
-    }
+  /// Throws stream_error.
+  void receive(std::uint64_t count, module_resolver& modules) {
+    for (; count != 0; --count) receive_one(modules);
   }
   void forget(std::uint64_t number) {
     received_.erase(number);
@@ -89,6 +87,37 @@ class memory_table final : public detail::attachments {
   }
 
  private:
+  void receive_one(module_resolver& modules) {
+    std::array<std::byte, sizeof(packet_head) + most_inline_modules> buffer;
+    auto packet = packets_.receive(buffer, ipc::packet_socket::mode::dont_wait);
+    received_memory got;
+    if (packet.result != ipc::packet_socket::outcome::done || packet.size < sizeof got.what) {
+      throw stream_error{"its pool announced a packet and did not send it"};
+    }
+    std::memcpy(&got.what, buffer.data(), sizeof got.what);
+    got.handle = std::move(packet.descriptors[0]);
+    if (got.what.kind == packet_kind::memory && (got.handle || packet.cut_off)) {
+      received_.emplace(got.what.number, std::move(got));
+    } else if (got.what.kind == packet_kind::modules) {
+      learn(got, std::span{buffer}.first(packet.size).subspan(sizeof got.what), modules);
+    } else {
+      throw stream_error{"its pool sent a packet that cannot be"};
+    }
+  }
+
+  static void learn(const received_memory& list, std::span<const std::byte> bytes,
+                    module_resolver& modules) {
+    try {
+      auto index = static_cast<std::uint32_t>(list.what.number);
+      for (module_description& each : read_modules(list.what, bytes, list.handle)) {
+        modules.learn(index++, std::move(each));
+      }
+    } catch (const std::exception& e) {
+      throw stream_error{std::string{"it did not understand what its pool said of libraries: "} +
+                         e.what()};
+    }
+  }
+
   ipc::packet_socket packets_;
   std::map<std::uint64_t, received_memory> received_;
   std::map<std::uint64_t, detail::memory_ptr> open_;

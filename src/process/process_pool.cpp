@@ -12,26 +12,12 @@
 #include "process/borrowed.hpp"
 #include "process/code.hpp"
 #include "process/module_table.hpp"
+#include "process/pool_options.hpp"
+#include "process/role.hpp"
 #include "process/start_hook.hpp"
 
 namespace cadre {
 namespace {
-
-constexpr int most_workers = 1000;
-
-unsigned checked_workers(const process_pool_options& options) {
-  if (!options.max_workers) return std::min<unsigned>(usable_cpus(), most_workers);
-  const int n = *options.max_workers;
-  if (n > 0 && n <= most_workers) return static_cast<unsigned>(n);
-  throw std::invalid_argument{"process_pool: max_workers must be between 1 and " +
-                              std::to_string(most_workers) + ", got " + std::to_string(n)};
-}
-
-void require_positive(const std::optional<std::size_t>& value, const char* what) {
-  if (value != std::size_t{0}) return;
-  throw std::invalid_argument{std::string{"process_pool: "} + what +
-                              " must be greater than 0, got 0"};
-}
 
 std::string next_name() {
   static constinit sync::atomic<unsigned> pools{0};
@@ -56,27 +42,39 @@ struct task_memories final : detail::attachments {
 }  // namespace
 
 process_pool_executor::impl::impl(process_pool_options options)
-    : call_owner{true}, max_workers_{checked_workers(options)}, options_{std::move(options)} {
-  require_positive(options_.max_pending, "max_pending");
-  require_positive(options_.max_calls_per_worker, "max_calls_per_worker");
-  if (options_.when_full == when_full::caller_runs) {
-    throw std::invalid_argument{
-        "process_pool: when_full cannot be caller_runs, since its calls are meant for other "
-        "processes; use block or reject"};
-  }
+    : call_owner{true},
+      max_workers_{process::workers_of(options)},
+      options_{std::move(options)},
+      crew_{[this] {
+        if (!closed()) return;
+        // release: pairs with the acquire in wait_until_idle().
+        changes_.fetch_add(1, std::memory_order_release);
+        sync::futex_wake(&changes_, INT32_MAX);
+        wake_collector();
+      }} {
+  process::require_possible_options(options_);
   if (options_.max_pending) {
-    room_ = std::make_unique<detail::room>(static_cast<std::int64_t>(*options_.max_pending));
+    room_ = std::make_unique<detail::room>(*options_.max_pending);
   }
   if (options_.name.empty()) options_.name = next_name();
   process::install_crossings();
-  if (options_.initializer) options_.initializer.encode(initializer_);
-  if (options_.finalizer) options_.finalizer.encode(finalizer_);
+  // Here: the collector, which is a thread, could tell nobody that it is not possible.
+  poller_.add(control_->fd(), control_token, ipc::poller::trigger::edge);
+  // Workers are told of the modules of these two when they start.
+  if (options_.initializer) {
+    options_.initializer.encode(initializer_);
+    process::module_table::instance().locate(options_.initializer.descriptor());
+  }
+  if (options_.finalizer) {
+    options_.finalizer.encode(finalizer_);
+    process::module_table::instance().locate(options_.finalizer.descriptor());
+  }
 }
 
 process_pool_executor::impl::~impl() { join_collector(); }
 
-/// The pool whose callbacks run on this thread.
-const process_pool_executor::impl*& process_pool_executor::impl::concluding_here() noexcept {
+/// The pool on whose behalf user code runs on this thread: it cannot wait until that has ended.
+const process_pool_executor::impl*& process_pool_executor::impl::user_code_here() noexcept {
   constinit static thread_local const impl* here = nullptr;
   return here;
 }
@@ -92,6 +90,16 @@ bool process_pool_executor::impl::open() {
     phase_.store(phase::open, std::memory_order_relaxed);  // relaxed: the lock orders
   }
   return !closed();
+}
+
+void process_pool_executor::impl::prestart() {
+  // A static pool: in a copy of this program, it would start further copies.
+  if (!options_.prestart || process::awaits_role()) return;
+  open();
+  const std::lock_guard held{mutex_};
+  prestarts_ = max_workers_;
+  pump();
+  wake_collector();
 }
 
 /// Under the lock.
@@ -156,6 +164,9 @@ void process_pool_executor::impl::enqueue(detail::state_base& call, const submit
   // Not every call takes the lock twice; the pool may be closed after this.
   if (!is(phase::open) && !open()) refuse();
   reserve_room();
+  if (call.limit() != detail::never && clock::now() >= call.limit()) {  // there was no room before
+    return fail_unsent(call, detail::expired_error(call));
+  }
   process::task* t = nullptr;
   try {
     t = prepare(call, options);
@@ -168,26 +179,39 @@ void process_pool_executor::impl::enqueue(detail::state_base& call, const submit
   lock held{mutex_};
   if (closed()) {
     held.unlock();
-    if (room_) room_->leave();
-    call.add_ref();  // the task's reference goes, that of the caller stays
-    t->destroy();
-    call.mark_observed();
-    if (call.try_start()) {
-      call.fail(std::make_exception_ptr(shutdown_error{"process_pool: closed"}));
-    }
+    take_away(*t);
     refuse();
   }
   accept(*t, held);
 }
 
+/// Throws std::bad_alloc if the call was not accepted: it is over then.
 void process_pool_executor::impl::accept(process::task& t, lock& held) {
+  try {
+    queue_.push(t);
+  } catch (...) {
+    held.unlock();
+    take_away(t);
+    throw;
+  }
   ++totals_.submitted;
   ++outstanding_;
-  queue_.push(t);
   pump();
-  const bool wake = start_wanted_;
+  const bool wake = start_due();
   held.unlock();
   if (wake) wake_collector();
+}
+
+/// A call that is not accepted after all, and about to be told so by an exception.
+void process_pool_executor::impl::take_away(process::task& t) noexcept {
+  detail::state_base& call = t.call();
+  if (room_) room_->leave();
+  call.add_ref();  // the task's reference goes, that of the caller stays
+  t.destroy();
+  call.mark_observed();
+  if (call.try_start()) {
+    call.fail(std::make_exception_ptr(shutdown_error{"process_pool: closed"}));
+  }
 }
 
 /// A call that could not be encoded is over before it was queued.
@@ -244,7 +268,8 @@ bool process_pool_executor::impl::withdraw(detail::state_base& call) noexcept {
   } else if (w == nullptr || !w->revoke(*t)) {
     return false;
   } else {
-    begin_head(*w);  // the next one's, which may never be heard of
+    begin_head(*w);                              // the next one's, which may never be heard of
+    if (w->head() == nullptr) wake_collector();  // for limit_debts()
   }
   ++totals_.cancelled;
   over(1);
@@ -263,12 +288,16 @@ bool process_pool_executor::impl::stop_call(detail::state_base& call) noexcept {
   const std::lock_guard held{mutex_};
   auto* t = static_cast<process::task*>(call.owner_data);
   if (t->worker == nullptr || !t->worker->has_begun(*t)) return false;
-  if (t->stopping == process::stop_reason::none) {
-    t->stopping = process::stop_reason::request;
-    t->deadline = clock::now();
-    wake_collector();
-  }
+  ask_to_stop(*t);
   return true;
+}
+
+/// Of a call that has begun. Who does not return within its grace is killed.
+void process_pool_executor::impl::ask_to_stop(process::task& t) noexcept {
+  if (t.stopping != process::stop_reason::none) return;
+  t.stopping = process::stop_reason::request;
+  t.deadline = clock::now();
+  wake_collector();
 }
 
 /// That many calls left the pool. Under the lock.
@@ -305,7 +334,7 @@ void process_pool_executor::impl::fail_queued(lock& held, const std::string& why
     verdicts.push_back({&queue_.pop(), nullptr, std::make_exception_ptr(broken_executor{why})});
   count(verdicts);
   held.unlock();
-  conclude({}, verdicts, held);
+  conclude(verdicts, held);
 }
 
 bool process_pool_executor::impl::wait_until_idle(detail::time_point deadline) noexcept {
@@ -315,7 +344,7 @@ bool process_pool_executor::impl::wait_until_idle(detail::time_point deadline) n
     const std::uint32_t seen = changes_.load(std::memory_order_acquire);
     {
       const std::lock_guard held{mutex_};
-      if (outstanding_ == 0 && workers_.empty() && helpers_ == 0) return true;
+      if (outstanding_ == 0 && workers_.empty() && helpers_ == 0 && crew_.idle()) return true;
     }
     if (!sync::futex_wait(changes_, seen, deadline)) return false;
   }
@@ -325,8 +354,8 @@ shutdown_report process_pool_executor::impl::shutdown(const shutdown_options& op
   if (forked()) return {};
   lock held{mutex_};
   close();
-  // Of one of its own callbacks, or on its own thread: it cannot wait for itself.
-  const bool here = concluding_here() == this || collector_.get_id() == std::this_thread::get_id();
+  // Of one of its own callbacks: it cannot wait for itself.
+  const bool here = user_code_here() == this;
   held.unlock();
   if (options.cancel_pending) cancel_pending();
   wake_collector();
@@ -342,9 +371,12 @@ shutdown_report process_pool_executor::impl::shutdown(const shutdown_options& op
     cancel_pending();
     held.lock();
     for (auto& [token, w] : workers_) {
-      if (process::task* t = w->head()) w->request_stop(*t);
+      process::task* const t = w->head();
+      if (t != nullptr && w->has_begun(*t)) ask_to_stop(*t);
     }
+    end_leftovers(options.grace);
     held.unlock();
+    wake_collector();
     if (!wait_until_idle(detail::deadline_after(options.grace))) {
       report.complete = false;
       held.lock();
@@ -372,6 +404,8 @@ void process_pool_executor::impl::end_workers(int signal) {
   held.lock();
   for (auto& [token, w] : workers_) {
     w->now = process::remote_worker::condition::ending;
+    w->end_steps = signal == SIGKILL ? 2 : 1;
+    w->end_limit = w->end_steps == 1 ? detail::deadline_after(options_.end_grace) : detail::never;
     if (starter_ && w->process != 0) starter_->kill(w->process, signal);
   }
   held.unlock();
@@ -386,6 +420,7 @@ void process_pool_executor::impl::join_collector() noexcept {
   }
   if (!ended.joinable()) return;
   ended.get_id() == std::this_thread::get_id() ? ended.detach() : ended.join();
+  crew_.join();  // which the collector has told to end
 }
 
 // --- questions ---
@@ -395,17 +430,21 @@ executor_stats process_pool_executor::impl::stats() {
   const std::lock_guard held{mutex_};
   executor_stats s = totals_;
   for (const auto& [token, w] : workers_) {
-    ++s.workers;
     const process::task* head = w->head();
+    if (head == nullptr && w->now == process::remote_worker::condition::ending) continue;
+    ++s.workers;
     if (head == nullptr) {
       ++s.idle;
     } else if (w->has_begun(*head)) {
       ++s.running;
     }
   }
-  s.pending = outstanding_ - std::min<std::size_t>(outstanding_, s.running);
+  // Not outstanding_: a call leaves that when its future has been told, and who was told may ask here.
+  const std::uint64_t gone = s.finished + s.failed + s.cancelled + s.running;
+  s.pending = s.submitted - std::min(s.submitted, gone);
   s.queue_time = detail::summarise(queue_times_);
   s.run_time = detail::summarise(run_times_);
+  s.broken = broken_why_;
   return s;
 }
 

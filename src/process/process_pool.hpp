@@ -4,7 +4,13 @@
 //
 //   submitter   encodes the call; under the lock queues it and pumps: queued calls go to workers
 //   waiter      while it waits, it reads answers itself, as long as no other waiter does
-//   collector   a thread: reads answers when nobody else does, starts workers, buries them, keeps time
+//   collector   a thread: reads answers when nobody else does, buries workers, keeps time
+//   crew        threads that may take long: they start workers and run the user's code
+//
+// The user's code (encoding, decoding, callbacks, destructors of values, hooks) runs on the crew, on a
+// submitter, or on a waiter that reads no answers for others any more. Never on the collector, nor on a
+// waiter that helps: callbacks are taken from those (callback_taker), and results that are not plain
+// (portable_call_traits::is_plain) are handed to the crew with their bytes.
 //
 // No user code (encoding, decoding, callbacks) runs under the lock, nor anything that takes a state's
 // LOCK, under which others ask for this one.
@@ -21,10 +27,12 @@
 #include <thread>
 #include <vector>
 
+#include "base/scheduling.hpp"
 #include "executor/histogram.hpp"
 #include "executor/room.hpp"
 #include "future/waiter.hpp"
 #include "ipc/poller.hpp"
+#include "process/crew.hpp"
 #include "process/remote_worker.hpp"
 #include "process/task.hpp"
 #include "process/worker_starter.hpp"
@@ -35,6 +43,7 @@ namespace cadre {
 
 class process_pool_executor::impl final : public detail::call_owner,
                                           public detail::wait_helper,
+                                          private detail::callback_taker,
                                           public std::enable_shared_from_this<impl> {
  public:
   explicit impl(process_pool_options options);
@@ -44,6 +53,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   shutdown_report shutdown(const shutdown_options& options);
   void end_workers(int signal);
   executor_stats stats();
+  /// All workers, if the options ask for it. Does not wait for them. Throws std::system_error.
+  void prestart();
   std::vector<int> worker_pids();
   unsigned max_workers() const noexcept { return max_workers_; }
   bool forked() const noexcept { return generation_ != detail::fork_generation(); }
@@ -62,6 +73,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   using lock = std::unique_lock<sync::mutex>;
   using worker_ptr = std::unique_ptr<process::remote_worker>;
 
+  void ask_to_stop(process::task& t) noexcept;
+
   /// A call whose fate is known, to be told without the lock.
   struct verdict {
     process::task* of;
@@ -71,6 +84,17 @@ class process_pool_executor::impl final : public detail::call_owner,
     bool is_value() const noexcept {
       return answered != nullptr && answered->header.kind == process::frame_kind::value;
     }
+  };
+
+  static constexpr std::uint64_t control_token = 0;  // in the poller; workers' begin with 1
+  // A worker's socket, which it uses once, has its token and this bit.
+  static constexpr std::uint64_t hello_bit = std::uint64_t{1} << 63;
+  /// An answer to be decoded elsewhere, with its bytes.
+  struct untold {
+    process::task* of = nullptr;
+    process::answers from;
+
+    void take(process::task& t, process::answers& batch, process::answer& a);
   };
 
   enum class phase : std::uint8_t {
@@ -93,6 +117,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   [[noreturn]] void refuse();
   void accept(process::task& t, lock& held);
   void fail_unsent(detail::state_base& call, std::exception_ptr reason) noexcept;
+  void take_away(process::task& t) noexcept;
   void cancel_pending();
   void fail_queued(lock& held, const std::string& why);
   bool wait_until_idle(detail::time_point deadline) noexcept;
@@ -107,20 +132,31 @@ class process_pool_executor::impl final : public detail::call_owner,
   void spread();
   bool take_back(process::remote_worker& w, std::uint64_t number);
   void begin_head(process::remote_worker& w) noexcept;
-  bool drain(process::remote_worker& w, lock& held);
+  bool drain(process::remote_worker& w, lock& held, const detail::state_base* own = nullptr,
+             untold* kept = nullptr);
   void initialised(process::remote_worker& w, const process::answers& from,
                    const process::answer& a);
   void take_answer(process::remote_worker& w, const process::answers& from, process::answer& a,
                    std::vector<verdict>& to);
   void measure(const process::task& t, const process::answer_header& a) noexcept;
   void count(const std::vector<verdict>& all) noexcept;
-  void conclude(const process::answers& from, std::vector<verdict>& all, lock& held) noexcept;
+  void conclude(process::answers& from, std::vector<verdict>& all, lock& held,
+                const detail::state_base* own = nullptr, untold* kept = nullptr) noexcept;
+  void conclude(std::vector<verdict>& all, lock& held) noexcept;
+  void decode_answer(process::task& t, const process::answers& from, process::answer& a) noexcept;
+  void drop(process::task& t) noexcept;
+  void tell(untold& what) noexcept;
+  void give_to_crew(process::crew::job work);
+  bool take(detail::state_base& done, detail::listener* callbacks) noexcept override;
+  void give_up_helping(const detail::state_base& awaited) noexcept;
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
   void count_as_failed() noexcept;
   void end_worker(process::remote_worker& w);
+  void limit_end(process::remote_worker& w) noexcept;
   void condemn(process::remote_worker& w, const char* why = process::remote_worker::damaged);
   void over(std::size_t calls) noexcept;
-  static const impl*& concluding_here() noexcept;
+  class user_code;
+  static const impl*& user_code_here() noexcept;
 
   // collector.cpp: the thread
   void start_collector();
@@ -129,29 +165,58 @@ class process_pool_executor::impl final : public detail::call_owner,
   bool collect_once(lock& held);
   bool arm_all() noexcept;
   void disarm_all() noexcept;
+  bool keep_time(clock::time_point now);
+  void stop_head(process::remote_worker& w, process::task& t);
+  void force_end(process::remote_worker& w);
+  void limit_debts(process::remote_worker& w) noexcept;
+  void end_leftovers(std::chrono::nanoseconds grace) noexcept;
+  bool set_apart(process::remote_worker& w, process::task& t);
+  bool relieve_slow(clock::time_point now);
+  clock::time_point next_deadline() const noexcept;
+
+  // births.cpp: workers that start
   void start_worker(lock& held);
+  /// How the launch of the worker with that token went.
+  struct launch_result {
+    std::uint64_t token;
+    std::uint64_t process;  // 0: it failed
+    pid_t pid;
+    std::string failure;
+    bool passes;  // the next attempt may succeed
+  };
+  void launch(const process::remote_worker& w, lock& held) noexcept;
+  void launched(launch_result how);
+  static launch_result failure_of(std::uint64_t token, const std::exception& why);
+  void take_launches(lock& held);
+  void launch_failed(const launch_result& how, lock& held);
+  unsigned free_index() const noexcept;
+  // What is spent when a worker is not born, or dies before its first call, and all that may be.
+  static constexpr unsigned start_budget = 16;
+  static constexpr unsigned cost_of_silence = 2;  // no hello: it took a while to find out
+  // It said that it cannot begin, or its initializer killed it: the next one will do the same.
+  static constexpr unsigned cost_of_refusal = 6;
+  void start_failed(unsigned cost) noexcept;
+  void start_succeeded() noexcept;
+  bool has_workers() const noexcept;
+  bool start_due() const noexcept { return start_wanted_ && !pausing_; }
   void greet(process::remote_worker& w);
   process::request_header header_of(const detail::call_descriptor& descriptor,
                                     process::frame_kind kind) const;
-  bool keep_time(clock::time_point now);
-  bool set_apart(process::remote_worker& w, const process::task& t);
-  bool relieve_slow(clock::time_point now);
-  clock::time_point next_deadline() const noexcept;
   process::worker_spec spec_of(unsigned index) const;
 
   // deaths.cpp: what becomes of the calls of the dead
   void bury_dead(lock& held);
-  void break_as_deferred(lock& held);
+  void break_as_initialiser_failed(unsigned index, const std::vector<std::byte>& cause) noexcept;
   void bury(process::remote_worker& w, const process::death_report& how, lock& held);
   std::exception_ptr timed_out(const process::task& t) const;
-  std::exception_ptr protocol_broken(const process::task& t, const process::remote_worker& w) const;
   std::exception_ptr verdict_on(const process::task& t, const process::remote_worker& w,
-                                const process::death_report& how) const;
+                                const process::death_report& how, bool killed) const;
   void break_pool(std::string why, lock& held);
 
   const unsigned max_workers_;
   const unsigned generation_ = detail::fork_generation();
   process_pool_options options_;
+  const scheduling scheduling_ = scheduling::of_this_thread();  // the maker's, for workers
   encoder initializer_, finalizer_;  // those of the options, as they are sent
   std::unique_ptr<detail::room> room_;
   // Wakes the collector. Shared memory that outlives the pool may ring it.
@@ -166,24 +231,28 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::map<std::uint64_t, worker_ptr> workers_;  // by token; living and dying
   std::uint64_t next_token_ = 1;
   process::task_queue queue_;
-  std::size_t outstanding_ = 0;  // calls accepted and not over
+  std::size_t outstanding_ = 0;          // calls accepted and not over
+  std::vector<launch_result> launches_;  // that are over
   std::vector<std::pair<std::uint64_t, process::death_report>> deaths_;  // with tokens
   bool start_wanted_ = false;
-  bool killed_ = false;       // by end_workers(): nothing runs again
-  bool finished_ = false;     // the collector has nothing more to do
-  bool helping_ = false;      // a waiter reads answers
-  bool helped_ = false;       // one did, since the collector last looked
-  bool armed_ = false;        // workers ring for their answers
-  bool sleeps_long_ = false;  // the collector, until somebody rings
+  unsigned prestarts_ = 0;         // to come, whether there are calls or not
+  bool killed_ = false;            // by end_workers(): nothing runs again
+  bool finished_ = false;          // the collector has nothing more to do
+  const void* helping_ = nullptr;  // the thread of the waiter that reads answers
+  bool helped_ = false;            // one did, since the collector last looked
+  bool armed_ = false;             // workers ring for their answers
+  bool sleeps_long_ = false;       // the collector, until somebody rings
   std::size_t helpers_ = 0;
-  unsigned failed_starts_ = 0;  // in a row
+  unsigned failed_starts_ = 0;  // of start_budget, since the last worker that could run calls
+  bool pausing_ = false;        // after a failed start, until:
+  clock::time_point next_start_{};
   std::string broken_why_;
-  std::string deferred_break_;             // for the collector to do
-  std::vector<std::byte> deferred_cause_;  // an encoded exception, or nothing
-  std::uint64_t mean_run_ns_ = 0;          // of late; 0: not known
+  bool breaking_ = false;          // the crew is about to break the pool
+  std::uint64_t mean_run_ns_ = 0;  // of late; 0: not known
   executor_stats totals_;
   detail::histogram queue_times_, run_times_;
   std::thread collector_;
+  process::crew crew_;                      // has its own lock
   sync::atomic<std::uint32_t> changes_{0};  // a futex word: outstanding_, helpers_ or workers_ fell
 };
 

@@ -9,7 +9,9 @@
 namespace cadre {
 
 process_pool_executor::process_pool_executor(process_pool_options options)
-    : impl_{std::make_shared<impl>(std::move(options))} {}
+    : impl_{std::make_shared<impl>(std::move(options))} {
+  impl_->prestart();
+}
 
 process_pool_executor::process_pool_executor(int max_workers)
     : process_pool_executor{[&] {

@@ -2,10 +2,11 @@
 #include "process/remote_worker.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdint>
 #include <system_error>
 #include <utility>
 
+#include "process/exception_codec.hpp"
 #include "process/module_table.hpp"
 
 namespace cadre::process {
@@ -14,13 +15,11 @@ using ipc::region;
 
 namespace {
 
-// max_message is about values; what a call throws may take so much more.
-constexpr std::size_t exception_allowance = std::size_t{1} << 20;
-
-// And the padding of large parts.
+// An exception may take more than max_message, and there is the padding of large parts.
 constexpr std::size_t most_of_answer(std::size_t max_message) {
+  max_message = std::min(max_message, std::size_t{PTRDIFF_MAX});
   return max_message + max_message / (detail::least_part / detail::part_alignment) +
-         exception_allowance;
+         detail::exception_allowance;
 }
 
 }  // namespace
@@ -32,7 +31,7 @@ remote_worker::remote_worker(unsigned i, std::uint64_t t, std::size_t max_messag
       shared_{region::create(shared_page_size, region::access::both)},
       page_{&shared_page::make_in(shared_.memory)},
       hello_{ipc::packet_socket::pair()},
-      reader_{most_of_answer(max_message)} {}
+      reader_{most_of_answer(max_message), secrets_.to_parent} {}
 
 std::array<int, 4> remote_worker::descriptors() const noexcept {
   return {mine_.handle.get(), shared_.handle.get(), bell_.fd(), hello_.second.fd()};
@@ -47,26 +46,56 @@ void remote_worker::close_descriptors() noexcept {
 void remote_worker::attach(const ipc::descriptor& handle) {
   theirs_ = region::open(handle, ipc::channel_region_size(ring_capacity), region::access::mine);
   channel_.emplace(ipc::own_half_of(mine_.memory), ipc::peer_half_of(theirs_));
-  now = condition::ready;
+  greeted = true;
+  if (now == condition::starting) now = condition::ready;  // else it is being ended
 }
 
-void remote_worker::learn_modules() {
-  auto& table = module_table::instance();
-  for (const std::uint32_t count = table.module_count(); modules_ < count; ++modules_) {
-    const module_description what = table.describe(modules_);
-    encoder body;
-    encode(body, what.path);
-    encode(body, what.identity);
-    send_control({.kind = frame_kind::learn_module, .slot = modules_}, body.bytes());
+void remote_worker::refuse(std::span<const std::byte> words) {
+  refusal.clear();
+  for (const std::byte b : words) {
+    const char c = static_cast<char>(b);
+    refusal += c >= ' ' && c <= '~' ? c : '?';
   }
 }
 
+void remote_worker::hear_last_words() noexcept {
+  if (greeted || !refusal.empty()) return;
+  try {
+    std::array<std::byte, 256> buffer;
+    const auto packet = hello_.first.receive(buffer, ipc::packet_socket::mode::dont_wait);
+    const bool words = packet.result == ipc::packet_socket::outcome::done &&
+                       packet.descriptor_count == 0 && !packet.cut_off;
+    if (words) refuse(std::span{buffer}.first(packet.size));
+  } catch (const std::exception&) {
+    // Then nobody knows why.
+  }
+}
+
+bool remote_worker::knows_modules() const noexcept {
+  return modules_ == module_table::instance().module_count();
+}
+
+bool remote_worker::tell_modules() {
+  const module_table& table = module_table::instance();
+  const std::uint32_t count = table.module_count();
+  if (modules_ == count) return true;
+  std::vector<module_description> all;
+  for (std::uint32_t i = modules_; i != count; ++i) all.push_back(table.describe(i));
+  try {
+    // To one that is dying it does not matter.
+    using outcome = ipc::packet_socket::outcome;
+    if (send_modules(hello_.first, modules_, all) == outcome::would_block) return false;
+  } catch (const std::system_error&) {
+    return false;  // too many descriptors, or too much memory, are on their way in all
+  }
+  modules_ = count;
+  ++packets_;
+  return true;
+}
+
 void remote_worker::send_control(request_header header, std::span<const std::byte> body) {
-  if (header.kind != frame_kind::learn_module) learn_modules();
-  header.size = body.size();
-  const auto* head = reinterpret_cast<const std::byte*>(&header);
-  control_.insert(control_.end(), head, head + sizeof header);
-  control_.insert(control_.end(), body.begin(), body.end());
+  header.packets += std::exchange(packets_, 0);
+  writer_.control(header, body);
   send_more();
 }
 
@@ -82,25 +111,34 @@ void remote_worker::initialise(request_header header, std::span<const std::byte>
 }
 
 bool remote_worker::has_room(std::size_t size) noexcept {
-  return modules_ == module_table::instance().module_count() && channel_->has_room(size);
+  return knows_modules() && channel_->has_room(size);
 }
 
-bool remote_worker::share_memories(const std::vector<detail::memory_ptr>& memories,
-                                   const std::shared_ptr<ipc::event>& gone) {
+bool remote_worker::send_packets(const std::vector<detail::memory_ptr>& memories,
+                                 const std::shared_ptr<ipc::event>& gone) {
+  const bool all = tell_modules() &&
+                   std::all_of(memories.begin(), memories.end(),
+                               [&](const detail::memory_ptr& each) { return share(each, gone); });
+  // The worker makes room in the socket only by what it is told of.
+  if (!all && packets_ != 0) send_control({.kind = frame_kind::receive}, {});
+  return all;
+}
+
+/// False if there is no room now.
+bool remote_worker::share(const detail::memory_ptr& memory,
+                          const std::shared_ptr<ipc::event>& gone) {
   using outcome = ipc::packet_socket::outcome;
-  for (const detail::memory_ptr& memory : memories) {
-    if (memories_.contains(memory->number())) continue;
-    memory->tell_when_gone(gone);
-    outcome sent = outcome::would_block;
-    try {
-      sent = memory->send(hello_.first, memory->number(), ipc::packet_socket::mode::dont_wait);
-    } catch (const std::system_error&) {
-      // Too many descriptors are on their way in all; some will arrive.
-    }
-    if (sent == outcome::would_block) return false;
-    memories_.emplace(memory->number(), memory);
-    ++packets_;
+  if (memories_.contains(memory->number())) return true;
+  memory->tell_when_gone(gone);
+  outcome sent = outcome::would_block;
+  try {
+    sent = memory->send(hello_.first, memory->number(), ipc::packet_socket::mode::dont_wait);
+  } catch (const std::system_error&) {
+    // Too many descriptors are on their way in all; some will arrive.
   }
+  if (sent == outcome::would_block) return false;
+  memories_.emplace(memory->number(), memory);
+  ++packets_;
   return true;
 }
 
@@ -108,9 +146,7 @@ void remote_worker::forget_memories() {
   for (auto m = memories_.begin(); m != memories_.end();) {
     if (m->second.expired()) {
       // It may have been sent in vain, for a call that went elsewhere.
-      send_control(
-          {.kind = frame_kind::forget, .number = m->first, .memories = std::exchange(packets_, 0)},
-          {});
+      send_control({.kind = frame_kind::forget, .number = m->first}, {});
       m = memories_.erase(m);
     } else {
       ++m;
@@ -119,60 +155,24 @@ void remote_worker::forget_memories() {
 }
 
 void remote_worker::send(task& t) {
-  learn_modules();
   t.worker = this;
   t.number = reserve_number(&t);
   // What another worker was to be told of it does not count here.
   t.deadline = detail::never;
+  t.begin_limit = detail::never;
   t.stopping = stop_reason::none;
   t.stop_steps = 0;
+  t.past = false;
   request_header& header = t.header();
   header.number = t.number;
-  header.memories = std::exchange(packets_, 0);
-  header.slot = static_cast<std::uint32_t>(t.number % ipc::claim_table::slot_count);
-  page_->claims.post(header.slot, t.number);
-  sending_ = &t;
-  piece_ = 0;
-  sent_ = 0;
+  header.packets = std::exchange(packets_, 0);
+  page_->claims.post(t.number % ipc::claim_table::slot_count, t.number);
+  writer_.begin(t);
   send_more();
 }
 
 bool remote_worker::send_more() {
-  if (!channel_ || fault != nullptr) return false;
-  // Nothing may come between the parts of a frame.
-  bool any = is_within_task() && send_task();
-  if (!is_within_task() && !control_.empty()) {
-    const std::size_t wrote = channel_->write_some(std::span{control_}.subspan(control_sent_));
-    any = any || wrote != 0;
-    control_sent_ += wrote;
-    if (control_sent_ == control_.size()) {
-      control_.clear();
-      control_sent_ = 0;
-    }
-  }
-  if (control_.empty() && sending_ != nullptr && !is_within_task()) any = send_task() || any;
-  channel_->publish();
-  return any;
-}
-
-/// Sends as much of sending_ as there is room for. False if there was none.
-bool remote_worker::send_task() {
-  bool any = false;
-  while (piece_ != sending_->pieces()) {
-    const auto rest = sending_->piece(piece_).subspan(sent_);
-    const std::size_t wrote =
-        channel_->write_some(rest.first(std::min(rest.size(), publish_every)));
-    if (wrote == 0 && !rest.empty()) return any;
-    channel_->publish();
-    any = true;
-    sent_ += wrote;
-    if (wrote == rest.size()) {
-      ++piece_;
-      sent_ = 0;
-    }
-  }
-  sending_ = nullptr;
-  return any;
+  return channel_ && fault == nullptr && writer_.send_more(*channel_);
 }
 
 bool remote_worker::has_begun(const task& t) const noexcept {
@@ -188,12 +188,27 @@ bool remote_worker::is_past(const task& t) const noexcept {
 }
 
 bool remote_worker::revoke(task& t) noexcept {
-  if (&t == sending_ || !page_->claims.revoke(t.number % ipc::claim_table::slot_count, t.number)) {
+  if (&t == writer_.sending() ||
+      !page_->claims.revoke(t.number % ipc::claim_table::slot_count, t.number)) {
     return false;
   }
   entry(t.number) = nullptr;
   t.worker = nullptr;
   return true;
+}
+
+bool remote_worker::forbid(const task& t) noexcept {
+  return page_->claims.revoke(t.number % ipc::claim_table::slot_count, t.number);
+}
+
+bool remote_worker::claims_are_damaged() noexcept {
+  for (std::uint64_t n = first_; n != next_; ++n) {
+    const task* const t = entry(n);
+    if (t != nullptr && !page_->claims.is_sound(n % ipc::claim_table::slot_count, n)) return true;
+  }
+  // In this order: it takes a call when the answers before it are in the channel.
+  const task* const first = head();
+  return first != nullptr && is_past(*first) && !readable();
 }
 
 bool remote_worker::has_spare() const noexcept {
@@ -221,8 +236,12 @@ task* remote_worker::head() noexcept {
 
 bool remote_worker::take_next(const answer_header& a, task*& t) noexcept {
   if (first_ == next_ || a.number != first_) return false;
+  const bool asked = initialising || entry(first_) != nullptr;
+  if (entry(first_) != nullptr && entry(first_) == writer_.sending())
+    return false;  // it has not seen it all
+  const bool told = a.kind == frame_kind::value || a.kind == frame_kind::error;
+  if (asked ? !told : a.kind != frame_kind::skipped) return false;
   t = std::exchange(entry(first_), nullptr);
-  if (t == sending_ && t != nullptr) return false;  // it has not seen all of it
   ++first_;
   return true;
 }
@@ -240,8 +259,7 @@ std::vector<task*> remote_worker::take_all() {
   for (; first_ != next_; ++first_) {
     if (task* t = std::exchange(entry(first_), nullptr)) all.push_back(t);
   }
-  sending_ = nullptr;
-  control_.clear();
+  writer_.forget_all();
   return all;
 }
 

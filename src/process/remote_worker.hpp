@@ -19,6 +19,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,8 @@
 #include "ipc/packet_socket.hpp"
 #include "ipc/region.hpp"
 #include "process/answers.hpp"
+#include "process/frame.hpp"
+#include "process/request_writer.hpp"
 #include "process/shared_page.hpp"
 #include "process/task.hpp"
 
@@ -37,8 +41,6 @@ class remote_worker {
  public:
   enum class condition { starting, ready, ending };
 
-  // Of long messages, so that the other side copies while this one does.
-  static constexpr std::size_t publish_every = std::size_t{32} << 10;
   // Larger rings take longer messages in one go.
   static constexpr std::size_t ring_capacity = std::size_t{1} << 18;
 
@@ -52,31 +54,49 @@ class remote_worker {
   std::uint64_t process = 0;  // the worker_starter's id
   pid_t pid = 0;
   condition now = condition::starting;
+  bool launching = false;  // somebody is about to start it, without the lock
+  bool greeted = false;    // it has sent its memory
+  // When it is to be ended by force: of one that starts and does not say hello, or that was told to
+  // end and does not.
+  std::chrono::steady_clock::time_point end_limit = sync::never;
+  unsigned end_steps = 0;  // taken: SIGTERM, SIGKILL
+  std::string refusal;     // why it could not begin, as it said instead of its hello
+  /// It sent these words instead of its memory.
+  void refuse(std::span<const std::byte> words);
+  /// It is dead; nobody has looked yet whether it said why.
+  void hear_last_words() noexcept;
   ipc::packet_socket& hello() noexcept { return hello_.first; }
   int bell() const noexcept { return bell_.fd(); }
   /// For the worker's entry: parent's region, shared page, bell, socket.
   std::array<int, 4> descriptors() const noexcept;
+  /// And with its argument.
+  const frame_secrets& secrets() const noexcept { return secrets_; }
   /// The worker has its copies.
   void close_descriptors() noexcept;
   /// Takes the region that the worker sent. Throws std::runtime_error if it is none.
   void attach(const ipc::descriptor& region);
+  /// Tells the worker of the modules that this process has located code in since. False if there is
+  /// no room for that now. Before each frame that may name them.
+  bool tell_modules();
 
   // --- calls ---
 
   std::size_t in_flight() const noexcept { return static_cast<std::size_t>(next_ - first_); }
   bool may_send() const noexcept {
     return now == condition::ready && fault == nullptr && !crowded && !signalled &&
-           sending_ == nullptr && control_.empty() && in_flight() < ipc::claim_table::slot_count;
+           writer_.idle() && in_flight() < ipc::claim_table::slot_count;
   }
   /// There is room for so many bytes, and nothing that the worker would have to be told before.
   bool has_room(std::size_t size) noexcept;
-  /// Tells the worker of shared memory that a call refers to; `gone` is rung when some of it goes.
-  /// False if that is not possible now.
-  bool share_memories(const std::vector<detail::memory_ptr>& memories,
-                      const std::shared_ptr<ipc::event>& gone);
+  /// Tells the worker of what a call may name: modules, and the shared memory that it refers to;
+  /// `gone` is rung when some of that goes. False if that is not possible now.
+  bool prepare_for(const std::vector<detail::memory_ptr>& memories,
+                   const std::shared_ptr<ipc::event>& gone) {
+    return (memories.empty() && knows_modules()) || send_packets(memories, gone);
+  }
   /// Tells the worker to let go of memory that this process has no more use for.
   void forget_memories();
-  /// Sends `t`, or as much of it as there is room for; send_more() does the rest.
+  /// Sends `t`, or as much of it as there is room for; send_more() does the rest. After prepare_for().
   void send(task& t);
   /// False if there was no room, or nothing to send.
   bool send_more();
@@ -85,12 +105,16 @@ class remote_worker {
     channel_->prefetch_for_write(sizeof(request_header));
     page_->claims.prefetch(next_ % ipc::claim_table::slot_count);
   }
-  bool is_sending() const noexcept { return sending_ != nullptr || !control_.empty(); }
-  /// Sends a frame that belongs to no call.
+  bool is_sending() const noexcept { return !writer_.idle(); }
+  /// Sends a frame that belongs to no call. A module that it names was told before.
   void send_control(request_header header, std::span<const std::byte> body);
-  /// Sends the initializer, which is answered before any call.
+  /// As that; the initializer, which is answered before any call.
   void initialise(request_header header, std::span<const std::byte> body);
 
+  /// It is not certain that the worker has not begun: it has, or the claim is damaged.
+  bool may_have_begun(const task& t) const noexcept {
+    return !page_->claims.is_untaken(t.number % ipc::claim_table::slot_count, t.number);
+  }
   /// The worker says that it has begun.
   bool has_begun(const task& t) const noexcept;
   /// Takes back a call that the worker has not begun. False if it has, or is just being sent it.
@@ -99,6 +123,11 @@ class remote_worker {
   task* revoke_last() noexcept { return revoke_last_behind(first_); }
   /// As that, of those behind the call with that number.
   task* revoke_last_behind(std::uint64_t number) noexcept;
+  /// Keeps the worker from beginning `t`, which stays in hand until it was killed. False if it has.
+  bool forbid(const task& t) noexcept;
+  /// The claims of the calls in hand cannot be what an honest worker wrote: it is at a later call,
+  /// but the answer to the first has not been sent, or a word says nothing known. Requires !reading.
+  bool claims_are_damaged() noexcept;
   /// It has come to a call behind `t`, so the answer of that is on its way.
   bool is_past(const task& t) const noexcept;
   /// The number of the call whose answer is next; it changes when the worker gets on.
@@ -113,8 +142,8 @@ class remote_worker {
       if (entry(n) != nullptr) function(*entry(n));
     }
   }
-  /// Takes out the call that the next answer is for. False if the answer is for another one. A null
-  /// task: it was revoked.
+  /// Takes out the call that the next answer is for; null: that was revoked, or is the initializer. False, and
+  /// nothing was taken out, if the answer is for another one, or of a kind that it cannot be.
   bool take_next(const answer_header& a, task*& t) noexcept;
   /// Takes out all calls, oldest first.
   std::vector<task*> take_all();
@@ -157,12 +186,12 @@ class remote_worker {
  private:
   task*& entry(std::uint64_t number) noexcept { return entries_[number % entries_.size()]; }
   std::uint64_t reserve_number(task* t) noexcept;
-  bool send_task();
-  bool is_within_task() const noexcept {
-    return sending_ != nullptr && (sent_ != 0 || piece_ != 0);
-  }
-  void learn_modules();
+  bool knows_modules() const noexcept;
+  bool send_packets(const std::vector<detail::memory_ptr>& memories,
+                    const std::shared_ptr<ipc::event>& gone);
+  bool share(const detail::memory_ptr& memory, const std::shared_ptr<ipc::event>& gone);
 
+  const frame_secrets secrets_ = frame_secrets::random();
   ipc::created_region mine_;
   ipc::created_region shared_;
   ipc::region theirs_;
@@ -176,14 +205,10 @@ class remote_worker {
   std::uint64_t first_ = 1;  // the next to be answered
   std::uint64_t next_ = 1;   // the next to be sent
 
-  std::vector<std::byte> control_;  // to be sent before any call
-  std::size_t control_sent_ = 0;
-  task* sending_ = nullptr;
-  std::size_t piece_ = 0;      // of sending_, that is being sent
-  std::size_t sent_ = 0;       // bytes of it
-  std::uint32_t modules_ = 0;  // that the worker has learnt
+  request_writer<task> writer_{secrets_.to_worker};
+  std::uint32_t modules_ = 0;  // that the worker was told of
   std::map<std::uint64_t, std::weak_ptr<const detail::shared_memory>> memories_;  // that it knows
-  std::uint64_t packets_ = 0;  // sent since the last call
+  std::uint32_t packets_ = 0;  // sent, and not announced yet
 };
 
 }  // namespace cadre::process

@@ -11,11 +11,13 @@
 #include <cadre/errors.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -23,6 +25,7 @@
 #include <vector>
 
 #include "process/module_table.hpp"
+#include "process/program_file.hpp"
 #include "process/start_hook.hpp"
 #include "process/worker_process.hpp"
 #include "process/zygote.hpp"
@@ -32,6 +35,15 @@ namespace {
 
 constexpr const char* boot_variable = "CADRE_BOOT";
 constexpr const char* preload_variable = "LD_PRELOAD";
+constexpr std::string_view boot_mark = "cadre: you were executed to take a role";
+constexpr int boot_fd = STDERR_FILENO + 1;
+
+// Exit codes of a process that was executed to take a role and may not, or cannot. Of the parent, the
+// words to each are in refusal_of_role().
+constexpr int exits_as_secure = 91;
+constexpr int exits_without_note = 92;
+constexpr int exits_unproven = 93;
+constexpr int exits_undiverted = 94;
 
 // Plain: written before main(), or by cadre::init() at its begin.
 constinit role my_role = role::users;
@@ -48,20 +60,39 @@ constexpr unsigned most_depth = 8;
 struct boot_note {
   role as;
   int socket;
-  bool preloaded;
+  diversion how;
   unsigned depth;
 };
 
 std::optional<boot_note> parse(std::string_view text) {
-  boot_note note{static_cast<role>(text.empty() ? 0 : text[0]), -1, false, 0};
+  boot_note note{static_cast<role>(text.empty() ? 0 : text[0]), -1, diversion::none, 0};
   if (note.as != role::zygote && note.as != role::worker) return std::nullopt;
   text.remove_prefix(1);
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), note.socket);
   if (failed != std::errc{} || note.socket <= STDERR_FILENO) return std::nullopt;
   text = std::string_view{end};
-  note.preloaded = text.starts_with(static_cast<char>(diversion::preload));
-  if (!text.empty()) std::from_chars(text.data() + 1, text.data() + text.size(), note.depth);
+  if (text.empty()) return std::nullopt;
+  note.how = static_cast<diversion>(text[0]);
+  std::from_chars(text.data() + 1, text.data() + text.size(), note.depth);
   return note;
+}
+
+enum class evidence {
+  none,
+  mark,
+  hidden,  // a filter of system calls does not let us look
+};
+
+/// Whether this process was executed by execute_again(): what environment variables cannot pretend, and
+/// nobody who cleans them takes away. Of an ordinary program's own descriptor 3 nothing is consumed.
+evidence find_mark() {
+  std::array<char, boot_mark.size()> found{};
+  const ssize_t size =
+      ::recv(boot_fd, found.data(), found.size(), MSG_PEEK | MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (size < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS)) return evidence::hidden;
+  const bool marked =
+      size >= 0 && std::string_view{found.data(), static_cast<std::size_t>(size)} == boot_mark;
+  return marked ? evidence::mark : evidence::none;
 }
 
 bool is_ours(int socket) {
@@ -103,7 +134,8 @@ void fill_standard_fds() {
 std::vector<std::string> environment_with(const std::string& boot, const std::string& preload) {
   std::vector<std::string> all{std::string{boot_variable} + '=' + boot};
   std::string preloads = preload;
-  for (char** variable = environ; *variable != nullptr; ++variable) {
+  // Null after clearenv().
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
     const std::string_view text{*variable};
     const std::string_view name = text.substr(0, text.find('='));
     if (!preload.empty() && name == preload_variable) {
@@ -149,15 +181,19 @@ class spawn_plan {
     variables.push_back(nullptr);
     char* arguments[] = {program_invocation_name, nullptr};
     pid_t pid = 0;
-    const int failed =
-        ::posix_spawn(&pid, "/proc/self/exe", &files_, &attributes_, arguments, variables.data());
+    const int failed = ::posix_spawn(&pid, program_file().c_str(), &files_, &attributes_, arguments,
+                                     variables.data());
     if (failed == 0) return pid;
+    if (failed == EAGAIN || failed == ENOMEM) {  // as at another time there may be room for it
+      throw std::system_error{failed, std::generic_category(), "another process is not to be had"};
+    }
     throw broken_executor{"cadre cannot start worker processes: executing /proc/self/exe failed (" +
                           std::generic_category().message(failed) +
-                          "); is /proc mounted, and the program's file still executable?"};
+                          "); is /proc mounted, and may the user that this program runs as now (" +
+                          std::to_string(::geteuid()) +
+                          ") execute its file? Make it executable for that user, or start all "
+                          "workers before the rights are given up"};
   }
-
-  static constexpr int boot_fd = STDERR_FILENO + 1;
 
  private:
   posix_spawn_file_actions_t files_;
@@ -166,16 +202,35 @@ class spawn_plan {
 
 }  // namespace
 
+/// In a program that has no hook, before main() or its static objects can lose the variable.
+[[gnu::constructor(101)]] void note_role_before_init() noexcept {
+  const char* const text = start_hook_ran ? nullptr : std::getenv(boot_variable);
+  const std::optional<boot_note> note = text == nullptr ? std::nullopt : parse(text);
+  if (note && note->how == diversion::init) find_role();
+}
+
 // Runs before the static objects of the program exist, and uses none.
 void find_role() noexcept {
   const char* const text = std::getenv(boot_variable);
-  if (text == nullptr || ::getauxval(AT_SECURE) != 0) return;
-  const std::optional<boot_note> note = parse(text);
+  const bool secure = ::getauxval(AT_SECURE) != 0;
+  const evidence found = find_mark();
+  // An ordinary process, whatever a variable in its environment says.
+  if (found == evidence::none || (found == evidence::hidden && text == nullptr)) {
+    if (text != nullptr && !secure) ::unsetenv(boot_variable);
+    return;
+  }
+  // dies here: the survivor sees an exit code of refusal_of_role(); test
+  // fault.process_role.is_not_taken_without_the_variable
+  if (secure) ::_exit(exits_as_secure);
+  const std::optional<boot_note> note = text == nullptr ? std::nullopt : parse(text);
+  if (!note || note->socket != boot_fd) ::_exit(exits_without_note);
+  if (found == evidence::hidden || !is_ours(boot_fd)) ::_exit(exits_unproven);
+  std::array<char, boot_mark.size()> mark;
+  static_cast<void>(::recv(boot_fd, mark.data(), mark.size(), MSG_DONTWAIT));
   ::unsetenv(boot_variable);
-  if (!note || !is_ours(note->socket)) return;
   my_role = note->as;
   boot_socket = note->socket;
-  diverted_by_preload = note->preloaded;
+  diverted_by_preload = note->how == diversion::preload;
   my_depth = note->depth;
   if (note->as == role::zygote) zygote_itself = ::getpid();
   ::fcntl(boot_socket, F_SETFD, FD_CLOEXEC);
@@ -193,9 +248,11 @@ void serve_role() noexcept {
 
 void serve_role_in_main() noexcept {
   init_was_called = true;
-  if (!start_hook_ran) find_role();
+  if (!start_hook_ran && my_role == role::users) find_role();
   serve_role();
 }
+
+bool awaits_role() noexcept { return my_role != role::users; }
 
 void count_fork() noexcept { ++my_depth; }
 
@@ -222,7 +279,10 @@ diversion find_diversion() {
   }
   std::string library;
   const bool in_program = linked_into_program(&library);
-  // If it is still there, this process was started to be diverted, and was not.
+  // This process was executed to be diverted, and was not: the library was not loaded in time.
+  if (std::getenv(boot_variable) != nullptr && find_mark() == evidence::mark) {
+    ::_exit(exits_undiverted);
+  }
   if (std::getenv(boot_variable) == nullptr) {
     if (start_hook_ran && !diverted_by_preload) return diversion::hook;
     if (init_was_called) return diversion::init;
@@ -238,12 +298,63 @@ diversion find_diversion() {
       (in_program ? std::string{} : " (" + library + ")")};
 }
 
+std::pair<ipc::packet_socket, ipc::packet_socket> boot_sockets() {
+  auto both = ipc::packet_socket::pair();
+  both.first.send(std::as_bytes(std::span{boot_mark}));
+  return both;
+}
+
+const char* refusal_of_role(int exit_code) noexcept {
+  switch (exit_code) {
+    case exits_as_secure:
+      return "it ended at once, before main(), since the system gave it more rights than this "
+             "process "
+             "has (AT_SECURE): is the program's file set-user-ID or set-group-ID, or has it "
+             "capabilities, or does a security module give it another domain? Take that from the "
+             "file, "
+             "or use start_method::fork";
+    case exits_without_note:
+      return "it ended at once, before main(), since the variable CADRE_BOOT had been taken out of "
+             "its "
+             "environment: does a library that is loaded first (LD_PRELOAD) clean the environment?";
+    case exits_unproven:
+      return "it ended at once, before main(), since it could not prove that this process started "
+             "it: "
+             "does a filter of system calls (seccomp) deny getsockopt or recvfrom? Allow them, or "
+             "start "
+             "the workers before the filter";
+    case exits_undiverted:
+      return "it ended as soon as it used cadre, since cadre's library was not loaded before "
+             "main(): "
+             "link cadre directly to the program";
+    default:
+      return "";
+  }
+}
+
+namespace {
+
+/// Else the kernel would start the copy with AT_SECURE.
+void require_one_identity() {
+  if (::getuid() == ::geteuid() && ::getgid() == ::getegid()) return;
+  throw broken_executor{
+      "cadre starts no worker processes while the effective user or group of this program (" +
+      std::to_string(::geteuid()) + ", " + std::to_string(::getegid()) + ") is not the real one (" +
+      std::to_string(::getuid()) + ", " + std::to_string(::getgid()) +
+      "): set real, effective and saved ids alike (setresuid, setresgid), or start workers before "
+      "or "
+      "after that, or by start_method::fork"};
+}
+
+}  // namespace
+
 pid_t execute_again(role as, int boot) {
+  require_one_identity();
   const diversion how = find_diversion();
   std::string preload;
   if (how == diversion::preload) linked_into_program(&preload);
   const unsigned depth = as == role::zygote ? my_depth + 1 : my_depth;
-  const std::string note = static_cast<char>(as) + std::to_string(spawn_plan::boot_fd) +
+  const std::string note = static_cast<char>(as) + std::to_string(boot_fd) +
                            static_cast<char>(how) + std::to_string(depth);
   return spawn_plan{as, boot}.run(environment_with(note, preload));
 }

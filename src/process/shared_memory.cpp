@@ -59,7 +59,7 @@ std::shared_ptr<shared_memory> shared_memory::open(process::received_memory from
 
 ipc::packet_socket::outcome shared_memory::send(ipc::packet_socket& to, std::uint64_t number,
                                                 ipc::packet_socket::mode how) const {
-  const process::memory_packet what{number, bytes().size(), everyone_writes_ ? 1U : 0U};
+  const process::packet_head what{number, bytes().size(), everyone_writes_ ? 1U : 0U};
   return to.send(std::as_bytes(std::span{&what, 1}), std::array{handle_.get()}, how);
 }
 

@@ -22,27 +22,8 @@
 #include "ipc/event.hpp"
 #include "ipc/packet_socket.hpp"
 #include "ipc/region.hpp"
+#include "process/packet.hpp"
 #include "sync/mutex.hpp"
-
-namespace cadre::process {
-
-/// In a packet, with the descriptor.
-struct memory_packet {
-  std::uint64_t number = 0;
-  std::uint64_t size = 0;
-  std::uint64_t everyone_writes = 0;
-};
-
-/// Of one call or answer. More would not fit into a socket that nobody reads yet.
-inline constexpr std::size_t most_memories = 64;
-
-/// Memory that another process has sent, not mapped yet.
-struct received_memory {
-  memory_packet what;
-  ipc::descriptor handle;  // none: there was no descriptor left to receive it
-};
-
-}  // namespace cadre::process
 
 namespace cadre::detail {
 

@@ -3,8 +3,13 @@
 
 #include <cadre/codec.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <iterator>
+#include <memory>
+#include <new>
+#include <span>
 #include <system_error>
 
 namespace cadre::process {
@@ -16,21 +21,46 @@ constexpr std::size_t max_size = std::size_t{64} << 10;
 
 }  // namespace
 
-bool send(ipc::packet_socket& to, const start_message& message, std::span<const int> descriptors) {
+start_failed failure_of(std::uint64_t id, const std::exception& error) {
+  start_failed failed{id, error.what(), dynamic_cast<const std::bad_alloc*>(&error) != nullptr};
+  if (const auto* system = dynamic_cast<const std::system_error*>(&error)) {
+    constexpr std::array passing{EAGAIN, ENOMEM, EMFILE, ENFILE, ENOBUFS};
+    failed.passing =
+        std::find(passing.begin(), passing.end(), system->code().value()) != passing.end();
+  }
+  return failed;
+}
+
+std::system_error fork_failed(int error) {
+  return {error, std::generic_category(),
+          error == EAGAIN ? "fork, with as many processes as there may be (raise ulimit -u, or "
+                            "pids.max of the cgroup)"
+                          : "fork"};
+}
+
+std::vector<std::byte> packet_of(const start_message& message) {
   encoder out;
   encode(out, message);
   if (out.size() > max_size) {
-    throw std::system_error{EMSGSIZE, std::generic_category(),
-                            "the settings and the argument of a worker are too long"};
+    throw std::system_error{
+        EMSGSIZE, std::generic_category(),
+        "the name of the pool, worker.environment, worker.unset_environment and the paths of "
+        "the sandbox take more than 64 KiB together"};
   }
-  return to.send(out.bytes(), descriptors) == ipc::packet_socket::outcome::done;
+  return {out.bytes().begin(), out.bytes().end()};
+}
+
+bool send(ipc::packet_socket& to, const start_message& message, std::span<const int> descriptors) {
+  return to.send(packet_of(message), descriptors) == ipc::packet_socket::outcome::done;
 }
 
 std::optional<received_message> receive(ipc::packet_socket& from) {
-  std::vector<std::byte> buffer(max_size);
-  ipc::packet_socket::packet packet = from.receive(buffer);
+  // Not set to zero: a zygote shares its pages with its workers, and each first write costs a fault.
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(max_size);
+  const std::span bytes{buffer.get(), max_size};
+  ipc::packet_socket::packet packet = from.receive(bytes);
   if (packet.result != ipc::packet_socket::outcome::done) return std::nullopt;
-  decoder in{std::span{buffer}.first(packet.size)};
+  decoder in{bytes.first(packet.size)};
   received_message received{decode<start_message>(in), {}, packet.cut_off};
   received.descriptors.assign(std::make_move_iterator(packet.descriptors.begin()),
                               std::make_move_iterator(packet.descriptors.begin()) +

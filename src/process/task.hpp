@@ -50,6 +50,15 @@ class task {
     detail::free_block(this, size);
   }
 
+  /// As destroy(), unless that would destroy the call: with it may go values and exceptions of the user's.
+  /// False then.
+  bool destroy_but_last() noexcept {
+    if (!call_->release_shared()) return false;
+    call_ = nullptr;
+    destroy();
+    return true;
+  }
+
   detail::state_base& call() const noexcept { return *call_; }
   request_header& header() noexcept { return *reinterpret_cast<request_header*>(data()); }
 
@@ -78,14 +87,17 @@ class task {
   remote_worker* worker = nullptr;
   std::uint64_t number = 0;                                        // of the worker's requests
   std::chrono::steady_clock::time_point deadline = detail::never;  // of the next step to end it
+  // By then the worker should have begun it, or does not work at all.
+  std::chrono::steady_clock::time_point begin_limit = detail::never;
   stop_reason stopping = stop_reason::none;
   unsigned stop_steps = 0;  // taken: request_stop, SIGTERM, SIGKILL
+  bool past = false;        // its worker said that it was at a later call; it is believed once
 
   // What it may do.
   const std::optional<std::chrono::nanoseconds> timeout;
   const std::chrono::nanoseconds grace;
   unsigned retries;
-  unsigned losses = 0;  // workers that died before they said that they had begun it
+  unsigned losses = 0;  // what workers cost it that died before they had begun it: see deaths.cpp
 
   // Its times count for so many calls; 0: they are not taken.
   const std::uint32_t weight;
@@ -126,14 +138,16 @@ class task {
       std::memcpy(data(), frame.bytes().data(), frame.size());
     }
   }
-  ~task() { call_->release(); }
+  ~task() {
+    if (call_ != nullptr) call_->release();
+  }
 
   std::byte* data() noexcept {
     if (!large_) return reinterpret_cast<std::byte*>(this + 1);
     return const_cast<std::byte*>(large_->frame.bytes().data());
   }
 
-  detail::state_base* const call_;
+  detail::state_base* call_;
   const std::size_t block_size_;
   const std::size_t frame_size_;
   std::optional<large_frame> large_;
@@ -145,9 +159,10 @@ class task_queue {
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }
 
-  void push(task& t) { list_of(t).push_back(t), ++size_; }
+  /// Throws std::bad_alloc, and then nothing happened.
+  void push(task& t) { lists_[t.priority].push_back(t), ++size_; }
   /// For one that was taken out before: ahead of its equals.
-  void push_again(task& t) { list_of(t).push_front(t), ++size_; }
+  void push_again(task& t) noexcept { list_of(t).push_front(t), ++size_; }
 
   template <typename Function>
   void for_each(Function function) {
@@ -169,7 +184,7 @@ class task_queue {
     return t;
   }
   void remove(task& t) noexcept {
-    lists_.find(t.priority)->second.unlink(t);
+    list_of(t).unlink(t);
     --size_;
   }
 
@@ -197,7 +212,8 @@ class task_queue {
     }
   };
 
-  chain& list_of(const task& t) { return lists_[t.priority]; }
+  /// Of one that was pushed before: its list stays.
+  chain& list_of(const task& t) noexcept { return lists_.find(t.priority)->second; }
 
   std::map<int, chain, std::greater<>> lists_;  // an empty one stays: priorities are few
   std::size_t size_ = 0;

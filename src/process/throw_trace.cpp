@@ -15,6 +15,8 @@
 namespace cadre::detail {
 
 struct throw_trace_access {
+  static std::uintptr_t boundary(const throw_trace& trace) noexcept { return trace.boundary_; }
+
   static void capture(throw_trace& trace) noexcept {
     trace.size_ = 0;
     _Unwind_Backtrace(&add, &trace);
@@ -72,6 +74,10 @@ std::exception_ptr run_traced(void (*body)(void*), void* argument, throw_trace& 
       [](void* c) { static_cast<traced_call*>(c)->thrown = std::current_exception(); }, &call);
   current_trace = outer;
   return std::move(call.thrown);
+}
+
+std::uintptr_t traced_stack() noexcept {
+  return current_trace != nullptr ? throw_trace_access::boundary(*current_trace) : UINTPTR_MAX;
 }
 
 std::vector<stack_frame> throw_trace::frames() const {

@@ -47,6 +47,10 @@ class throw_trace {
 /// Runs body(argument) and returns what it threw, or null.
 std::exception_ptr run_traced(void (*body)(void*), void* argument, throw_trace& trace) noexcept;
 
+/// Where the stack of the innermost run_traced() of this thread begins: what is beyond is not the call's.
+/// UINTPTR_MAX if there is none. Async-signal-safe.
+std::uintptr_t traced_stack() noexcept;
+
 template <typename Body>
 std::exception_ptr run_traced(Body&& body, throw_trace& trace) noexcept {
   return run_traced([](void* b) { (*static_cast<std::remove_reference_t<Body>*>(b))(); },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "process/worker_main.hpp"
 
+#include <unistd.h>
 #include <cadre/codec.hpp>
 #include <cadre/detail/portable_call.hpp>
 #include <cadre/hooks.hpp>
@@ -8,38 +9,45 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
-#include "base/large_buffer.hpp"
 #include "base/large_parts.hpp"
 #include "executor/worker_identity.hpp"
+#include "future/waiter.hpp"
 #include "ipc/channel.hpp"
 #include "ipc/packet_socket.hpp"
 #include "ipc/region.hpp"
 #include "process/code.hpp"
+#include "process/end_signal.hpp"
 #include "process/exception_codec.hpp"
 #include "process/frame.hpp"
 #include "process/memory_limit.hpp"
 #include "process/memory_table.hpp"
 #include "process/module_table.hpp"
 #include "process/remote_worker.hpp"
+#include "process/request_reader.hpp"
 #include "process/shared_memory.hpp"
 #include "process/shared_page.hpp"
 #include "process/throw_trace.hpp"
+#include "process/worker_process.hpp"
 #include "sync/mutex.hpp"
 
 namespace cadre::process {
 namespace {
 
 using clock = std::chrono::steady_clock;
+
+// Of long answers, so that the other side copies while this one does.
+constexpr std::size_t publish_every = std::size_t{32} << 10;
 
 /// A thread, once there is a call that takes a stop_token, which hears when that is to stop.
 class stop_watch {
@@ -87,57 +95,19 @@ class stop_watch {
   std::uint64_t number_ = 0;                   // guarded by mutex_; 0: none
 };
 
-/// The large parts of a call, as they arrive.
-class arriving_parts final : public detail::part_source {
+/// What its pool sends.
+class pool_requests final : public request_reader<ipc::worker_end> {
  public:
-  using read_function = std::function<void(void* to, std::size_t size)>;
+  pool_requests(ipc::worker_end& channel, const worker_argument& settings, memory_table& memories)
+      : request_reader{channel, settings.secrets.to_worker, settings.max_message},
+        memories_{memories} {}
 
-  arriving_parts(ipc::worker_end& channel, read_function read, memory_table& memories)
-      : channel_{channel}, read_{std::move(read)}, memories_{memories} {}
-
-  void begin(std::size_t size) noexcept { left_ = size; }
-
-  std::span<const std::byte> next(std::size_t most, std::size_t unit) override {
-    give_back();
-    const std::size_t wanted = std::min(most, left_) / unit * unit;
-    // Where it lies, if elements can.
-    if (channel_.peek().empty()) static_cast<void>(channel_.wait({.bytes = 1}));
-    const auto there = channel_.peek();
-    const auto address = reinterpret_cast<std::uintptr_t>(there.data());
-    std::size_t size = std::min({wanted, there.size(), remote_worker::publish_every}) / unit * unit;
-    if (size != 0 && address % detail::alignment_of_unit(unit) == 0) {
-      lent_ = size;
-      left_ -= size;
-      return there.first(size);
-    }
-    size = std::min(wanted, sizeof piece_ / unit * unit);
-    read_(piece_, size);
-    left_ -= size;
-    return {piece_, size};
-  }
-  void end_part(std::size_t size) override { skip(detail::padded(size) - size); }
-  std::size_t left() const noexcept override { return left_; }
   std::shared_ptr<const void> attached(std::uint64_t number) override {
     return memories_.argument(number);
   }
 
-  /// Those that nobody wanted. Before anything else is read, if only of none.
-  void skip(std::size_t size) {
-    give_back();
-    for (const std::size_t end = left_ - std::min(size, left_); left_ != end;) next(left_ - end, 1);
-  }
-
  private:
-  void give_back() noexcept {
-    if (lent_ != 0) channel_.consume(std::exchange(lent_, 0));
-  }
-
-  ipc::worker_end& channel_;
-  const read_function read_;
   memory_table& memories_;
-  std::size_t left_ = 0;
-  std::size_t lent_ = 0;  // bytes of the channel that the last piece is
-  alignas(detail::part_alignment) std::byte piece_[std::size_t{16} << 10];
 };
 
 class server {
@@ -157,22 +127,22 @@ class server {
   int run() {
     for (;;) {
       request_header request;
-      if (channel_.peek().empty() && !channel_.wait({.bytes = 1})) return EXIT_FAILURE;
       // While the request comes from the parent's cache, so does this.
-      page_.claims.prefetch(next_slot_);
-      if (!read(&request, sizeof request)) return EXIT_FAILURE;
-      next_slot_ = request.slot + 1;
+      if (!await_request()) return EXIT_FAILURE;
+      page_.claims.prefetch(next_ % ipc::claim_table::slot_count);
+      requests_.read(request);
+      next_ = request.number + 1;
       channel_.prefetch_for_write(sizeof(answer_header));
+      memories_.receive(request.packets, modules_);
       // From here to the answer the parent sees a call that was begun and not answered, if this
       // process dies. dies here: the survivor sees the call as lost; test
       // fault.process_pool_fault.a_call_that_kills_its_worker_costs_itself_only.
       const bool mine =
-          request.kind != frame_kind::call || page_.claims.take(request.slot, request.number);
-      memories_.receive(request.memories);
-      const auto body = read_body(request);
+          request.kind != frame_kind::call ||
+          page_.claims.take(request.number % ipc::claim_table::slot_count, request.number);
+      const auto body = requests_.body(request);
       switch (request.kind) {
-        case frame_kind::learn_module:
-          learn(request, body);
+        case frame_kind::receive:
           break;
         case frame_kind::forget:
           memories_.forget(request.number);
@@ -189,71 +159,30 @@ class server {
             return EXIT_FAILURE;  // before the calls that were sent behind it
           }
       }
-      arriving_.skip(arriving_.left());
       memories_.end_call();
     }
   }
 
  private:
-  bool read(void* to, std::size_t size) {
-    auto* at = static_cast<std::byte*>(to);
-    while (size != 0) {
-      const std::size_t got = channel_.read_some(at, size);
-      at += got;
-      size -= got;
-      if (size != 0 && !channel_.wait({.bytes = 1})) return false;
-    }
-    return true;
+  /// False if none will come.
+  bool await_request() {
+    const at_rest here{&leave};
+    return requests_.await();
   }
 
-  void read_or_throw(void* to, std::size_t size) {
-    if (!read(to, size)) throw std::runtime_error{"worker: the channel is damaged"};
-  }
-
-  /// Empty if there is no memory for it, which `body_lost_` says.
-  std::span<const std::byte> read_body(const request_header& request) {
-    auto size = static_cast<std::size_t>(request.size);
-    const bool large = size > small_body_.size();
-    body_lost_ = large && size > large_body_.capacity() && !make_large_body(size);
-    std::byte* const body = large ? large_body_.data() : small_body_.data();
-    if (body_lost_) {
-      drop(size);
-    } else {
-      read_or_throw(body, size);
-    }
-    arriving_.begin(static_cast<std::size_t>(request.parts));
-    if (request.parts != 0) {
-      std::array<std::byte, detail::part_alignment> padding;
-      read_or_throw(padding.data(), detail::padded(size) - size);
-    }
-    return {body, body_lost_ ? 0 : size};
-  }
-
-  bool make_large_body(std::size_t size) {
-    large_body_ = {};
-    try {
-      large_body_ = detail::large_buffer{size};
-    } catch (const std::bad_alloc&) {
-      return false;
-    }
-    return true;
-  }
-
-  void drop(std::size_t size) {
-    while (size != 0) {
-      const std::size_t piece = std::min(size, small_body_.size());
-      read_or_throw(small_body_.data(), piece);
-      size -= piece;
-    }
+  /// Somebody wants this process to end. What was sent to it and has not begun runs elsewhere.
+  [[noreturn]] static void leave() {
+    detail::clear_worker_context();
+    end_in_good_order(EXIT_SUCCESS);
   }
 
   void require_body() const {
-    if (body_lost_) throw std::bad_alloc{};
+    if (requests_.body_lost()) throw std::bad_alloc{};
   }
 
   void write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      const std::size_t piece = std::min(bytes.size(), remote_worker::publish_every);
+      const std::size_t piece = std::min(bytes.size(), publish_every);
       const std::size_t wrote = channel_.write_some(bytes.first(piece));
       bytes = bytes.subspan(wrote);
       if (bytes.empty()) return;
@@ -261,17 +190,19 @@ class server {
       if (wrote == piece) continue;
       const std::size_t room = std::min(bytes.size(), remote_worker::ring_capacity / 4);
       if (!channel_.wait({.room = room})) {
-        throw std::runtime_error{"worker: the channel is damaged"};
+        throw stream_error{"it cannot answer, since the channel is damaged"};
       }
     }
   }
 
   /// With what stands in out_.
   void reply(answer_header answer, const request_header& to) {
+    answer.check = checks_.next();
+    checks_.advance();
     answer.number = to.number;
     answer.size = out_.size();
     answer.parts = parts_.size();
-    answer.memories = memories_.result_count();
+    answer.packets = static_cast<std::uint32_t>(memories_.result_count());
     memories_.send_results();
     if (settings_.measures_resident) answer.resident = memory_use::now().resident;
     write({reinterpret_cast<const std::byte*>(&answer), sizeof answer});
@@ -279,15 +210,6 @@ class server {
     if (!parts_.empty()) write(detail::large_parts::padding(out_.size()));
     parts_.for_each_piece([this](std::span<const std::byte> piece) { write(piece); });
     channel_.publish();
-  }
-
-  void learn(const request_header& request, std::span<const std::byte> body) {
-    require_body();
-    decoder in{body};
-    module_description what;
-    what.path = decode<std::string>(in);
-    what.identity = decode<std::string>(in);
-    modules_.learn(request.slot, std::move(what));
   }
 
   const detail::call_descriptor& find(const request_header& request) {
@@ -316,7 +238,7 @@ class server {
     serving_ = {.request = &request};
     if (request.is_measured != 0) serving_.begin = clock::now();
     bool watched = false;
-    const std::size_t name_size = std::min<std::size_t>(request.name_size, body.size());
+    const auto name_size = std::min(static_cast<std::size_t>(request.name_size), body.size());
     const std::string_view name{reinterpret_cast<const char*>(body.data()), name_size};
     detail::throw_trace trace;
     const auto work = [&] {
@@ -327,7 +249,7 @@ class server {
       watched = what.takes_token;
       if (watched) token = stops_.begin(request.number);
       decoder in{body.subspan(name_size)};
-      detail::apart::receive(in, arriving_);
+      detail::apart::receive(in, requests_);
       const detail::parts_beside beside{out_, parts_};
       const detail::token_scope scope{&token};
       what.run(in, out_, token);
@@ -341,7 +263,8 @@ class server {
     }
     if (thrown) {
       clear_out();
-      detail::encode_exception(out_, thrown, name, trace.frames());
+      detail::encode_exception(out_, thrown, name, trace.frames(),
+                               std::max(settings_.max_message, detail::exception_allowance));
     }
     send_answer(thrown ? frame_kind::error : frame_kind::value);
     return !thrown;
@@ -355,13 +278,16 @@ class server {
   }
 
   void send_answer(frame_kind kind) {
+    // A copy of the worker, which the call made by fork() and in which it returned, too: the channel
+    // is not its own, nor is what is buffered for stdout.
+    if (detail::fork_generation() != generation_) ::_exit(EXIT_SUCCESS);
     answer_header answer{.kind = kind};
     if (serving_.request->is_measured != 0) {
       const std::chrono::nanoseconds took = clock::now() - serving_.begin;
       answer.run_ns = static_cast<std::uint64_t>(took.count());
     }
     // What is left of the arguments comes before the parent can take an answer out of the way.
-    arriving_.skip(arriving_.left());
+    requests_.skip_rest();
     reply(answer, *serving_.request);
   }
 
@@ -388,17 +314,15 @@ class server {
   ipc::worker_end& channel_;
   shared_page& page_;
   const worker_argument settings_;  // this_worker names its pool
+  const unsigned generation_ = detail::fork_generation();
   module_resolver modules_;
   stop_watch stops_;
   encoder out_;
   memory_table memories_;
-  std::size_t next_slot_ = 0;  // probably
+  pool_requests requests_{channel_, settings_, memories_};
+  frame_checks checks_{settings_.secrets.to_parent};  // of the answers
+  std::uint64_t next_ = 0;                            // request's number, probably
   detail::large_parts parts_{[this] { deliver(); }, &memories_};
-  arriving_parts arriving_{
-      channel_, [this](void* to, std::size_t size) { read_or_throw(to, size); }, memories_};
-  std::array<std::byte, 4096> small_body_;
-  detail::large_buffer large_body_;
-  bool body_lost_ = false;
   struct {
     const request_header* request = nullptr;
     clock::time_point begin = {};
@@ -408,27 +332,66 @@ class server {
   code_address last_address_;
 };
 
+/// The memory of a worker and its pool.
+struct shared_with_pool {
+  shared_with_pool(std::span<const int> fds, std::size_t size)
+      : parents{ipc::region::open(ipc::descriptor{fds[0]}, size, ipc::region::access::mine)},
+        page{ipc::region::open(ipc::descriptor{fds[1]}, shared_page_size,
+                               ipc::region::access::both)},
+        mine{ipc::region::create(size, ipc::region::access::mine)} {}
+
+  ipc::region parents;
+  ipc::region page;
+  ipc::created_region mine;
+};
+
+/// Sends the pool the handle of this process's half of the channel, or else the reason why there is none.
+/// Allocates nothing for that: there may be no memory.
+shared_with_pool meet_pool(std::span<const int> fds, std::size_t size, ipc::packet_socket& pool) {
+  try {
+    shared_with_pool all{fds, size};
+    const std::byte one{1};
+    pool.send({&one, 1}, std::array{all.mine.handle.get()});
+    all.mine.handle.reset();
+    return all;
+  } catch (const std::exception& e) {
+    const std::string_view why{e.what()};
+    pool.send(std::as_bytes(std::span{why.substr(0, 200)}));
+    ::_exit(EXIT_FAILURE);
+  }
+}
+
 }  // namespace
 
-int worker_main(std::span<const std::byte> argument, std::span<const int> fds) {
+int serve_pool(std::span<const std::byte> argument, std::span<const int> fds) {
   decoder in{argument};
   const auto settings = decode<worker_argument>(in);
-  const std::size_t size = ipc::channel_region_size(remote_worker::ring_capacity);
-  const auto parents = ipc::region::open(ipc::descriptor{fds[0]}, size, ipc::region::access::mine);
-  const auto shared =
-      ipc::region::open(ipc::descriptor{fds[1]}, shared_page_size, ipc::region::access::both);
-  auto mine = ipc::region::create(size, ipc::region::access::mine);
-  ipc::worker_end channel{ipc::own_half_of(mine.memory), ipc::peer_half_of(parents),
-                          ipc::event{ipc::descriptor{fds[2]}}};
   ipc::packet_socket packets{ipc::descriptor{fds[3]}};
-  const std::byte one{1};
-  packets.send({&one, 1}, std::array{mine.handle.get()});
-  mine.handle.reset();
+  const shared_with_pool with =
+      meet_pool(fds, ipc::channel_region_size(remote_worker::ring_capacity), packets);
+  ipc::worker_end channel{ipc::own_half_of(with.mine.memory), ipc::peer_half_of(with.parents),
+                          ipc::event{ipc::descriptor{fds[2]}}};
   // Never deleted: a detached thread may use it while the process ends. And made anew: this process may
   // be forked from a worker.
   static server* serving = nullptr;
-  serving = new server{channel, shared_page::find_in(shared), std::move(packets), settings};
+  serving = new server{channel, shared_page::find_in(with.page), std::move(packets), settings};
   return serving->run();
+}
+
+int worker_main(std::span<const std::byte> argument, std::span<const int> fds) {
+  try {
+    return serve_pool(argument, fds);
+  } catch (const stream_error& e) {
+    decoder in{argument};
+    const auto settings = decode<worker_argument>(in);
+    const std::string sentence =
+        "cadre: worker " + std::to_string(settings.index) + " of \"" + settings.pool + "\" (pid " +
+        std::to_string(::getpid()) + ") ends, since " + e.what() +
+        "; its pool replaces it: find the call that writes to memory that is not its own, or, if "
+        "there is none, report this as a fault of cadre\n";
+    static_cast<void>(!::write(STDERR_FILENO, sentence.data(), sentence.size()));
+    return out_of_step;
+  }
 }
 
 }  // namespace cadre::process

@@ -31,6 +31,12 @@ void flush_output() noexcept;
 /// For start_method::fork, where it is the program's to print.
 void forget_copied_output() noexcept;
 
+/// Ends a worker that has nothing more to do, as a program ends: static objects are destroyed, and
+/// functions of atexit() run. Not in a worker that was forked from the program, whose static objects
+/// are copies of the program's and may delete its files, nor under AddressSanitizer: there it is
+/// end_process().
+[[noreturn]] void end_in_good_order(int exit_code) noexcept;
+
 /// Ends a zygote or worker: what was printed appears; static objects are not destroyed.
 [[noreturn]] void end_process(int exit_code) noexcept;
 

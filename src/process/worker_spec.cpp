@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <stdexcept>
 #include <system_error>
@@ -28,13 +29,17 @@ void limit(int resource, rlim_t soft, rlim_t hard, const char* what) {
 
 }  // namespace
 
-void apply_surroundings(const worker_spec& spec) {
+void apply_settings(const worker_spec& spec) {
+  for (const std::string& name : spec.unset_environment) {
+    if (::unsetenv(name.c_str()) != 0) fail("an environment without \"" + name + '"');
+  }
   for (const auto& [name, value] : spec.environment) {
     if (::setenv(name.c_str(), value.c_str(), 1) != 0) fail("the variable \"" + name + '"');
   }
   if (!spec.working_directory.empty() && ::chdir(spec.working_directory.c_str()) != 0) {
     fail("the working directory " + spec.working_directory);
   }
+  if (spec.makers_scheduling) spec.makers_scheduling->apply();
   if (spec.nice && ::setpriority(PRIO_PROCESS, 0, *spec.nice) != 0) {
     fail("the nice value " + std::to_string(*spec.nice));
   }
@@ -64,6 +69,18 @@ void apply_limits(const worker_spec& spec) {
   if (spec.address_space) {
     limit(RLIMIT_AS, *spec.address_space, *spec.address_space, "bytes of address space");
   }
+}
+
+sandbox_spec with_absolute_paths(sandbox_spec spec) {
+  for (auto* paths : {&spec.readable_paths, &spec.writable_paths}) {
+    for (std::string& path : *paths) {
+      // In a directory that was deleted it stays as it is, and will not be found.
+      std::error_code ignored;
+      const auto absolute = std::filesystem::absolute(path, ignored);
+      if (!ignored) path = absolute.string();
+    }
+  }
+  return spec;
 }
 
 }  // namespace cadre::process

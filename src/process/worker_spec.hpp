@@ -8,6 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/scheduling.hpp"
+#include "process/sandbox.hpp"
+
 namespace cadre::process {
 
 enum class start_method : std::uint8_t {
@@ -18,19 +21,12 @@ enum class start_method : std::uint8_t {
   fork,
 };
 
-/// What a worker cannot take back. Applied last, right before its entry runs.
-struct sandbox_spec {
-  bool no_new_privileges = false;        // implied by the other two
-  std::vector<int> denied_system_calls;  // each then fails with EPERM
-  bool restrict_files = false;           // Landlock: only these, and what is open already
-  std::vector<std::string> readable_paths;
-  std::vector<std::string> writable_paths;
-};
-
 struct worker_spec {
   start_method method = start_method::zygote;
   std::vector<std::pair<std::string, std::string>> environment;  // set on top of the program's own
+  std::vector<std::string> unset_environment;                    // of the program's own
   std::string working_directory;                                 // empty: the program's
+  std::optional<scheduling> makers_scheduling;                   // of the thread that made the pool
   std::optional<int> nice;
   std::optional<int> oom_score_adj;
   std::vector<int> cpus;                       // empty: all
@@ -38,11 +34,14 @@ struct worker_spec {
   std::optional<std::uint64_t> cpu_seconds;
   std::optional<std::uint64_t> open_files;
   sandbox_spec sandbox;
+  bool keep_descendants = false;  // of the zygote, too: all its workers have the same
 };
 
 /// Each applies its part to this process. Throws std::runtime_error with a sentence.
-void apply_surroundings(const worker_spec& spec);  // environment to cpus
-void apply_limits(const worker_spec& spec);        // what must not hinder the preparations
-void apply_sandbox(const sandbox_spec& sandbox);
+void apply_settings(const worker_spec& spec);  // environment to cpus
+void apply_limits(const worker_spec& spec);    // what must not hinder the preparations
+
+/// Relative paths are the program's: to be called in its directory, before apply_settings() leaves it.
+sandbox_spec with_absolute_paths(sandbox_spec spec);
 
 }  // namespace cadre::process
