@@ -10,8 +10,11 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstddef>
 #include <cstdlib>
 #include <functional>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -56,6 +59,33 @@ TEST(bad_input, a_bound_of_zero_is_refused) {
   EXPECT_TRUE(says(message_of<std::invalid_argument>(
                        [] { thread_pool_executor{{.max_workers = 1, .max_pending = 0}}; }),
                    "max_pending"));
+}
+
+TEST(bad_input, the_largest_bound_takes_every_call) {
+  thread_pool_executor pool{{.max_workers = 1,
+                             .max_pending = std::numeric_limits<std::size_t>::max(),
+                             .when_full = when_full::reject}};
+
+  EXPECT_EQ(pool.submit([] { return 42; }).get(), 42);
+}
+
+TEST(bad_input, negative_times_are_refused) {
+  using std::chrono::nanoseconds;
+  EXPECT_TRUE(says(message_of<std::invalid_argument>([] {
+                     thread_pool_executor{{.max_workers = 1, .spin = nanoseconds::min()}};
+                   }),
+                   "spin"));
+  EXPECT_TRUE(says(message_of<std::invalid_argument>([] {
+                     thread_pool_executor{{.max_workers = 1, .idle_timeout = nanoseconds{-1}}};
+                   }),
+                   "idle_timeout"));
+}
+
+TEST(bad_input, the_longest_times_are_not_too_long) {
+  constexpr auto longest = std::chrono::nanoseconds::max();
+  thread_pool_executor pool{{.max_workers = 1, .idle_timeout = longest, .spin = longest}};
+
+  EXPECT_EQ(pool.submit([] { return 42; }).get(), 42);
 }
 
 TEST(bad_input, a_processor_that_can_not_exist_is_refused) {

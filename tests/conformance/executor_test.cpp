@@ -83,6 +83,23 @@ TYPED_TEST(submit, takes_a_captureless_lambda) {
   EXPECT_EQ(executor->submit([](int n) { return n * 7; }, 6).get(), 42);
 }
 
+TYPED_TEST(submit, in_bulk_gives_a_future_for_each) {
+  const auto executor = TypeParam::make(2);
+  cadre::executor& any = *executor;
+
+  const std::vector<future<int>> all = any.submit_bulk(power{2}, std::vector{1, 2, 3});
+
+  ASSERT_EQ(all.size(), 3U);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(all[static_cast<std::size_t>(i)].get(), (i + 1) * (i + 1));
+
+  std::stop_source stopped;
+  stopped.request_stop();
+  const auto none =
+      executor->submit_bulk({.stop_token = stopped.get_token()}, power{2}, std::vector{1, 2});
+  ASSERT_EQ(none.size(), 2U);
+  EXPECT_TRUE(none[0].cancelled() && none[1].cancelled());
+}
+
 TYPED_TEST(submit, passes_strings) {
   const auto executor = TypeParam::make(2);
   const std::string text(10'000, 'x');

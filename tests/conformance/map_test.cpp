@@ -17,6 +17,7 @@
 
 #include "conformance/example_futures.hpp"
 #include "conformance/executors.hpp"
+#include "conformance/map_calls.hpp"
 #include "support/gate.hpp"
 #include "support/other_thread.hpp"
 #include "support/timeouts.hpp"
@@ -37,46 +38,6 @@ TYPED_TEST_SUITE(map_in_pools, pools, executor_names);
 template <typename Traits>
 class map_in_process : public testing::Test {};
 TYPED_TEST_SUITE(map_in_process, local_executors, executor_names);
-
-template <typename Results>
-std::vector<int> all_of(Results&& results) {
-  std::vector<int> values;
-  for (const int value : results) values.push_back(value);
-  return values;
-}
-
-/// What comes before the exception `Error`.
-template <typename Error, typename Results>
-std::vector<int> all_before(Results&& results) {
-  std::vector<int> values;
-  EXPECT_THROW(for (const int value : results) values.push_back(value), Error);
-  return values;
-}
-
-/// The first `count` results; more are never asked for.
-template <typename Results>
-std::vector<int> first_of(Results&& results, std::size_t count) {
-  std::vector<int> values;
-  for (auto it = results.begin(); values.push_back(*it), values.size() < count; ++it) {
-  }
-  return values;
-}
-
-int square(int n) { return n * n; }
-
-/// Squares, but blocks at the gate for one of the numbers.
-struct square_but_block {
-  gate_handle here;
-  int blocked;
-  int operator()(int n) const { return n == blocked ? pass(here, n * n) : n * n; }
-};
-
-struct arrive_at {
-  gate_handle here;
-  int operator()(int n) const { return arrive(here, n); }
-};
-
-bool is_even(int n) { return n % 2 == 0; }
 
 const std::vector<int> squares_to_nine{0, 1, 4, 9, 16, 25, 36, 49, 64, 81};
 
@@ -159,10 +120,10 @@ TYPED_TEST(map_in_pools, a_timeout_throws_when_its_turn_comes) {
   const auto executor = TypeParam::make(2);
   executor->submit(&multiply, 1, 1).get();  // to start a worker is not to count
 
-  EXPECT_EQ(all_before<timeout_error>(executor->map({.chunk_size = 1, .timeout = small_time},
-                                                    square_but_block{here.handle(), 2},
-                                                    std::views::iota(0, 3))),
-            (std::vector{0, 1}));
+  auto results = executor->map({.chunk_size = 1, .timeout = small_time},
+                               square_but_block{here.handle(), 2}, std::views::iota(0, 3));
+
+  EXPECT_EQ(all_before<timeout_error>(results), (std::vector{0, 1}));
 
   here.open();
 }
@@ -188,38 +149,6 @@ TYPED_TEST(map_in_pools, the_time_runs_from_the_call) {
   reader.join();
 
   EXPECT_TRUE(timed_out);
-}
-
-TYPED_TEST(map_in_pools, a_timeout_cancels_the_awaited_and_the_later_elements) {
-  const gate here;
-  const gate second;
-  const auto executor = TypeParam::make(1);
-  const auto running = executor->submit(&pass, here.handle(), 0);
-  here.await_arrivals(1);
-  {
-    auto results = executor->map({.chunk_size = 1, .timeout = 0s}, arrive_at{second.handle()},
-                                 std::vector{2, 3});
-    EXPECT_THROW(results.begin(), timeout_error);
-  }
-
-  here.open();
-  executor->shutdown();
-
-  EXPECT_EQ(second.arrivals(), 0U);
-}
-
-TYPED_TEST(map_in_pools, dropping_the_results_cancels_what_has_not_begun) {
-  const gate here;
-  const gate second;
-  const auto executor = TypeParam::make(1);
-  const auto running = executor->submit(&pass, here.handle(), 0);
-  here.await_arrivals(1);
-
-  { const auto results = executor->map(arrive_at{second.handle()}, std::views::iota(0, 10)); }
-  here.open();
-  executor->shutdown();
-
-  EXPECT_EQ(second.arrivals(), 0U);
 }
 
 TYPED_TEST(map, begins_all_work_without_being_iterated) {
@@ -410,24 +339,6 @@ TYPED_TEST(map_in_pools, never_has_more_than_the_buffer_in_flight) {
   }
 
   EXPECT_EQ(yielded, 100U);
-}
-
-TYPED_TEST(map_in_pools, with_a_buffer_a_timeout_cancels_the_rest) {
-  const gate here;
-  const gate second;
-  const auto executor = TypeParam::make(1);
-  const auto running = executor->submit(&pass, here.handle(), 0);
-  here.await_arrivals(1);
-  {
-    auto results = executor->map({.buffer_size = 2, .timeout = 0s}, arrive_at{second.handle()},
-                                 std::views::iota(0));
-    EXPECT_THROW(results.begin(), timeout_error);
-  }
-
-  here.open();
-  executor->shutdown();
-
-  EXPECT_EQ(second.arrivals(), 0U);
 }
 
 TYPED_TEST(map, with_a_buffer_an_exception_surfaces_when_its_turn_comes) {

@@ -16,6 +16,7 @@
 #include <optional>
 #include <stdexcept>
 #include <stop_token>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "conformance/executors.hpp"
 #include "support/gate.hpp"
 #include "support/timeouts.hpp"
+#include "support/unhandled_log.hpp"
 
 namespace cadre::test {
 namespace {
@@ -129,6 +131,26 @@ TEST(with_timeout, gives_up_on_a_pending_call_and_cancels_it) {
   EXPECT_THROW(cadre::with_timeout(1ms, f), timeout_error);
 
   EXPECT_TRUE(f.cancelled());
+}
+
+TEST(with_timeout, says_what_it_did_and_nothing_of_what_comes_of_it) {
+  const unhandled_log log;
+  {
+    thread_pool_executor pool{1};
+    try {
+      cadre::with_timeout(1ms, pool.submit({.name = "slow"}, [](std::stop_token stop) -> int {
+        while (!stop.stop_requested()) std::this_thread::yield();
+        throw std::runtime_error{"stopped"};
+      }));
+      ADD_FAILURE() << "it did not time out";
+    } catch (const timeout_error& e) {
+      const std::string what{e.what()};
+      EXPECT_NE(what.find("\"slow\""), std::string::npos) << what;
+      EXPECT_NE(what.find("asked to stop"), std::string::npos) << what;
+    }
+  }
+
+  EXPECT_EQ(log.entries(), std::vector<std::string>{});
 }
 
 TEST(with_timeout, asks_a_running_call_to_stop) {

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: MIT
 // How executors end, and programs with them. Source: CPython's test_shutdown.py.
+#include <cadre/errors.hpp>
 #include <cadre/executor.hpp>
+#include <cadre/process_pool_executor.hpp>
 #include <cadre/wait.hpp>
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <ranges>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -318,6 +323,24 @@ TYPED_TEST(shutdown_of_pools, calls_submitted_at_exit_after_it_are_refused) {
   EXPECT_EQ(child.exit_code, 0) << child;
   EXPECT_NE(child.out.find("after shutdown"), std::string::npos) << child;
   EXPECT_EQ(child.err, "");
+}
+
+TEST(shutdown_of_processes, with_a_deadline_ends_what_does_not_end) {
+  const gate here;
+  std::optional<process_pool_executor> pool{std::in_place, 1};
+  const auto endless = pool->submit(
+      {.name = "endless", .grace = std::chrono::milliseconds{1}},
+      [](gate_handle at) {
+        arrive(at, 0);
+        for (;;) std::this_thread::yield();
+      },
+      here.handle());
+  here.await_arrivals(1);
+
+  pool->shutdown({.deadline = std::chrono::seconds{0}, .grace = std::chrono::seconds{0}});
+  pool.reset();  // returns
+
+  EXPECT_THROW(endless.get(), worker_died);
 }
 
 }  // namespace cadre::test

@@ -146,22 +146,25 @@ TYPED_TEST(task_group, what_no_wait_has_thrown_is_reported) {
 TYPED_TEST(task_group_in_pools, a_failure_cancels_what_is_pending_and_stops_what_runs) {
   const gate running;
   const gate failing;
+  const gate begun;
   const auto executor = TypeParam::make(2);
   cadre::task_group group{*executor};
   const auto runs = group.spawn({.grace = long_time}, &run_until_stopped, running.handle());
   const auto fails = group.spawn(&pass_and_throw, failing.handle());
   running.await_arrivals(1);
   failing.await_arrivals(1);
+  // A worker process may begin this one before the failure is known here, but not the next ones.
+  const auto first = group.spawn({.grace = long_time}, &pass, begun.handle(), 0);
   std::vector<future<int>> pending;
   for (int i = 0; i < 10; ++i) pending.push_back(group.spawn(&multiply, i, i));
 
   failing.open();
 
+  for (const auto& f : pending) EXPECT_TRUE(f.wait_for(long_time) && f.cancelled());
+  begun.open();
   EXPECT_EQ(failures(group), texts{"passed"});
   EXPECT_EQ(runs.get(), 1);
-  for (const auto& f : pending) EXPECT_TRUE(f.done());
-  // A worker process may have begun the first ones before the failure was known here.
-  EXPECT_TRUE(pending.back().cancelled());
+  EXPECT_TRUE(first.done());
 }
 
 TYPED_TEST(task_group_in_pools, every_real_failure_is_thrown) {
@@ -380,7 +383,12 @@ TEST(task_group_of_threads, a_cancellation_from_outside_is_a_failure) {
 TEST(task_group_of_threads, a_call_that_waits_for_its_own_group_throws) {
   thread_pool_executor pool{1};
   cadre::task_group group{pool};
-  const auto f = group.spawn([&] { group.wait(); });
+  std::latch spawned{1};
+  const auto f = group.spawn([&] {
+    spawned.wait();  // before spawn() has returned, the call is not the group's
+    group.wait();
+  });
+  spawned.count_down();
 
   EXPECT_THROW(f.get(), deadlock_error);
   EXPECT_EQ(failures(group).size(), 1U);

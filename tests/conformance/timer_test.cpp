@@ -6,8 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstddef>
 #include <stdexcept>
 #include <stop_token>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -30,6 +32,8 @@ template <typename Traits>
 class timer_in_pools : public testing::Test {};
 TYPED_TEST_SUITE(timer_in_pools, pools, executor_names);
 
+std::size_t length_of(const std::string& text) { return text.size(); }
+
 int fail_always(int) { throw std::domain_error{"as expected"}; }
 
 int until_stopped(std::stop_token stop, gate_handle at) {
@@ -51,6 +55,23 @@ TYPED_TEST(timer, a_call_runs_when_its_time_has_come_and_not_before) {
 
   EXPECT_EQ(f.get(), 42);
   EXPECT_GE(clock::now() - begin, short_time);
+}
+
+TYPED_TEST(timer, takes_a_lambda_that_might_capture_and_does_not) {
+  const auto executor = TypeParam::make(1);
+  auto options = repeat_options{.period = milliseconds{1}};
+  options.runs = 1;
+  const auto all = submit_every(*executor, options, [&] {});
+  ASSERT_TRUE(all.wait_for(long_time));
+}
+
+TYPED_TEST(timer, a_literal_is_a_string_as_in_submit) {
+  const auto executor = TypeParam::make(1);
+
+  EXPECT_EQ(submit_after(*executor, milliseconds{1}, &length_of, "literal").get(), 7U);
+  EXPECT_EQ(submit_at(*executor, clock::now(), {.name = "named"}, &length_of, "literal").get(), 7U);
+  auto series = submit_every(*executor, milliseconds{1}, &length_of, "literal");
+  series.cancel();
 }
 
 TYPED_TEST(timer, a_time_of_any_clock_will_do) {

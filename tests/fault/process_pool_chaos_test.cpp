@@ -106,9 +106,18 @@ void submit_until(const extent& all, unsigned seed, process_pool_executor& pool,
   --count.submitters;
 }
 
+/// On a busy machine calls take their time. If deaths did not, there would be hardly anything else.
+void await_progress(const tally& count, std::uint64_t ended_before) {
+  for (int turn = 0; turn < 20 && count.submitters != 0; ++turn) {
+    if (count.good + count.lost >= ended_before + 2) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+}
+
 void kill_until_over(unsigned seed, const process_pool_executor& pool, tally& count) {
   std::minstd_rand random{seed};
   while (count.submitters != 0) {
+    const std::uint64_t ended = count.good + count.lost;
     const auto pids = pool.worker_pids();
     if (!pids.empty()) {
       const int pid = pids[random() % pids.size()];
@@ -122,6 +131,7 @@ void kill_until_over(unsigned seed, const process_pool_executor& pool, tally& co
     // Time for workers to start; more under ThreadSanitizer, where they need more.
     std::this_thread::sleep_for(
         std::chrono::microseconds{(500 + random() % 10'000) * (under_tsan ? 2 : 1)});
+    await_progress(count, ended);
   }
 }
 

@@ -128,7 +128,7 @@ TEST(process_pool_fault, a_crash_says_where_it_was) {
   EXPECT_EQ(death.signal, SIGSEGV);
   EXPECT_EQ(death.fault_address, 0x1234U);
   EXPECT_EQ(death.call, "parse 7");
-  EXPECT_NE(death.backtrace.find("writes_to_nowhere("), std::string::npos) << death.backtrace;
+  EXPECT_NE(death.backtrace().find("writes_to_nowhere("), std::string::npos) << death.backtrace();
 }
 
 TEST(process_pool_fault, an_exit_with_code_0_is_a_death_too) {
@@ -447,7 +447,10 @@ TEST(process_pool_fault, f12_kill_workers_starts_no_others) {
 
   pool.kill_workers();
 
-  for (const auto& f : running) EXPECT_EQ(death_of(f).signal, SIGKILL);
+  for (const auto& f : running) {
+    EXPECT_EQ(death_of(f).signal, SIGKILL);
+    EXPECT_EQ(death_of(f).hint, "the pool was told to end its workers by kill_workers()");
+  }
   EXPECT_TRUE(pending.cancelled());
   EXPECT_EQ(here.arrivals(), 2U);
   EXPECT_THROW(static_cast<void>(pool.submit(&add_one, 1)), shutdown_error);
@@ -462,6 +465,7 @@ TEST(process_pool_fault, terminate_workers_ends_them_by_sigterm) {
   pool.terminate_workers();
 
   EXPECT_EQ(death_of(running).signal, SIGTERM);
+  EXPECT_EQ(death_of(running).hint, "the pool was told to end its workers by terminate_workers()");
 }
 
 TEST(process_pool_fault, destructor_waits_while_workers_crash) {

@@ -13,11 +13,13 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
 #include <new>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -29,6 +31,7 @@
 #include "support/channel_pair.hpp"
 #include "support/sanitizers.hpp"
 #include "support/timeouts.hpp"
+#include "unit/process/one_worker.hpp"
 
 namespace cadre::test {
 namespace {
@@ -172,12 +175,13 @@ TEST(process_pool_limits, a_worker_without_descriptors_refuses_shared_memory_and
 TEST(process_pool_limits, without_descriptors_an_answer_arrives_without_its_memory) {
   channel_pair channel;
   auto [mine, others] = ipc::packet_socket::pair();
-  const process::memory_packet what{.number = 1, .size = 4096};
+  const process::packet_head what{.number = 1, .size = 4096};
   others.send(std::as_bytes(std::span{&what, 1}), std::array{channel.parents.handle.get()});
-  const process::answer_header header{.memories = 1};
+  process::answer_header header{.packets = 1};
+  header.check = process::frame_checks{7}.next();
   channel.worker.write_some(std::as_bytes(std::span{&header, 1}));
   channel.worker.publish();
-  process::answer_reader reader{1000};
+  process::answer_reader reader{1000, 7};
   process::answers batch;
   const int next = ::dup(mine.fd());
   ::close(next);
@@ -191,6 +195,72 @@ TEST(process_pool_limits, without_descriptors_an_answer_arrives_without_its_memo
   EXPECT_TRUE(sound);
   ASSERT_EQ(batch.list.size(), 1U);
   EXPECT_FALSE(batch.list[0].memories.at(0).handle);
+}
+
+TEST(process_pool_limits, limits_that_no_worker_can_begin_with_are_named) {
+  if (under_asan || under_tsan) GTEST_SKIP() << "sanitizers need more than these limits themselves";
+  const worker_settings too_low[] = {{.open_files = 1}, {.address_space = 1}, {.file_size = 4096}};
+  for (const worker_settings& settings : too_low) {
+    process_pool_executor pool{{.max_workers = 1, .worker = settings}};
+
+    const std::string why = failure_of<broken_executor>(pool.submit(&own_pid));
+
+    EXPECT_NE(why.find(settings.open_files      ? "worker.open_files"
+                       : settings.address_space ? "worker.address_space"
+                                                : "worker.file_size"),
+              std::string::npos)
+        << why;
+  }
+}
+
+TEST(process_pool_limits, the_largest_max_memory_is_no_limit) {
+  process_pool_executor pool{1};
+
+  EXPECT_EQ(pool.submit({.max_memory = SIZE_MAX}, &allocate, 5 * mega).get(), 5 * mega);
+}
+
+TEST(process_pool_limits, a_grace_below_zero_is_none) {
+  process_pool_executor pool{1};
+
+  const auto hangs = pool.submit({.timeout = short_time, .grace = std::chrono::nanoseconds::min()},
+                                 []() -> int { sleep_for_ever(); });
+
+  EXPECT_THROW(hangs.get_for(long_time), timeout_error);
+  EXPECT_TRUE(hangs.done());
+}
+
+TEST(process_pool_limits, what_will_not_pass_is_not_to_be_tried_later) {
+  auto options = workers(1);
+  options.worker.working_directory = "/there/is/none";
+  process_pool_executor pool{std::move(options)};
+
+  const std::string why = failure_of<broken_executor>(pool.submit(&add_one, 1));
+
+  EXPECT_NE(why.find("mend that"), std::string::npos) << why;
+}
+
+TEST(process_pool_limits, impossible_options_are_refused_by_name) {
+  using std::chrono::nanoseconds;
+  const auto expect_refused = [](process_pool_options options, const std::string& name) {
+    try {
+      const process_pool_executor pool{std::move(options)};
+      ADD_FAILURE() << name << " was taken";
+    } catch (const std::invalid_argument& e) {
+      EXPECT_NE(std::string{e.what()}.find(name), std::string::npos) << e.what();
+    }
+  };
+  expect_refused({.idle_timeout = nanoseconds{-1}}, "idle_timeout");
+  expect_refused({.end_grace = nanoseconds{-1}}, "end_grace");
+  const std::pair<worker_settings, std::string> impossible[] = {
+      {{.environment = {{"", "x"}}}, "worker.environment"},
+      {{.environment = {{"A=B", "x"}}}, "worker.environment"},
+      {{.environment = {{"A", std::string{"x\0y", 3}}}}, "worker.environment"},
+      {{.unset_environment = {"A=B"}}, "worker.unset_environment"},
+      {{.affinity = {-1}}, "worker.affinity"},
+      {{.affinity = {0, 999'999}}, "worker.affinity"},
+      {{.oom_score_adj = 1001}, "worker.oom_score_adj"},
+  };
+  for (const auto& [settings, name] : impossible) expect_refused({.worker = settings}, name);
 }
 
 }  // namespace cadre::test

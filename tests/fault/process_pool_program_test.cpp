@@ -81,13 +81,17 @@ const future<int> submitted_before_main = std::getenv(wants_global_pool) != null
                                               ? global_pool.emplace(1).submit(&add_one, 41)
                                               : future<int>{};
 
-/// The children of the process that this worker was forked from.
+/// What was forked from the process that this worker was forked from, but for what watches a terminal.
 std::vector<int> its_siblings() {
   std::vector<int> all;
   const std::string tasks = "/proc/" + std::to_string(::getppid()) + "/task";
   for (const auto& thread : std::filesystem::directory_iterator{tasks}) {
     std::ifstream children{thread.path() / "children"};
-    for (int pid = 0; children >> pid;) all.push_back(pid);
+    for (int pid = 0; children >> pid;) {
+      std::string name;
+      std::ifstream{"/proc/" + std::to_string(pid) + "/comm"} >> name;
+      if (name != "cadre-sentinel") all.push_back(pid);
+    }
   }
   return all;
 }

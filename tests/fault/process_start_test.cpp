@@ -3,12 +3,9 @@
 // programs that meddle with signals, children and descriptors.
 #include <cadre/errors.hpp>
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,12 +19,12 @@
 #include <iostream>
 #include <memory>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "fault/other_processes.hpp"
 #include "process/worker_starter.hpp"
 #include "support/process.hpp"
 #include "support/sanitizers.hpp"
@@ -47,6 +44,10 @@ using numbers = std::span<const int>;
 constexpr bool sanitized = under_asan || under_tsan;
 
 int exits_with_3(bytes, numbers) { return 3; }
+
+std::string backtrace_of(const death_report& death) {
+  return worker_death{.frames = death.crash.value().frames}.backtrace();
+}
 
 int waits_for_ever(bytes, numbers) { sleep_for_ever(); }
 
@@ -79,20 +80,6 @@ int overflows_its_stack(bytes, numbers) {
 int raises_sigfpe(bytes, numbers) {
   std::raise(SIGFPE);
   return 0;
-}
-
-/// True once that process is gone, or a zombie that nobody reaps.
-bool dies(pid_t pid, std::chrono::milliseconds limit) {
-  const ipc::descriptor watched{static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))};
-  pollfd dead{watched.get(), POLLIN, 0};
-  return !watched || ::poll(&dead, 1, static_cast<int>(limit.count())) == 1;
-}
-
-std::vector<pid_t> pids_in(const std::string& text) {
-  std::istringstream words{text};
-  std::vector<pid_t> all;
-  for (pid_t pid = 0; words >> pid;) all.push_back(pid);
-  return all;
 }
 
 /// Of a child program: prints the process ids of its zygote and of these workers.
@@ -231,7 +218,7 @@ const child_program uses_a_starter_in_a_fork{
       const pid_t child = ::fork();
       if (child == 0) {
         try {
-          starter->start({}, &exits_with_3, {}, {}, [](const death_report&) {});
+          start_and_wait(*starter, {}, &exits_with_3, {}, {}, [](const death_report&) {});
           ::_exit(1);
         } catch (const broken_executor& e) {
           if (std::string{e.what()}.find("forked") == std::string::npos) ::_exit(2);
@@ -289,7 +276,7 @@ TEST(process_start_fault, worker_crashes_and_says_where) {
   ASSERT_TRUE(death.crash);
   EXPECT_EQ(death.crash->signal, SIGSEGV);
   EXPECT_EQ(death.crash->address, 0x1234U);
-  const std::string text = death.crash->text();
+  const std::string text = backtrace_of(death);
   EXPECT_NE(text.find("writes_to(int volatile*)"), std::string::npos) << text;
   EXPECT_NE(text.find("writes_to_nowhere("), std::string::npos) << text;
   EXPECT_EQ(text.find("on_crash"), std::string::npos) << text;
@@ -300,7 +287,7 @@ TEST(process_start_fault, executed_worker_crashes_and_says_where) {
   const death_report death = one_worker{&writes_to_nowhere, by(start_method::exec)}.death();
 
   ASSERT_TRUE(death.crash);
-  const std::string text = death.crash->text();
+  const std::string text = backtrace_of(death);
   EXPECT_NE(text.find("writes_to_nowhere("), std::string::npos) << text;
 }
 
@@ -309,7 +296,7 @@ TEST(process_start_fault, worker_aborts) {
 
   EXPECT_EQ(death.signal, SIGABRT);
   ASSERT_TRUE(death.crash);
-  EXPECT_NE(death.crash->text().find("aborts("), std::string::npos) << death.crash->text();
+  EXPECT_NE(backtrace_of(death).find("aborts("), std::string::npos) << backtrace_of(death);
 }
 
 TEST(process_start_fault, worker_throws_out_of_its_entry) {
@@ -322,7 +309,7 @@ TEST(process_start_fault, worker_throws_out_of_its_entry) {
 #else
   const char* const last_seen = "throws(";
 #endif
-  EXPECT_NE(death.crash->text().find(last_seen), std::string::npos) << death.crash->text();
+  EXPECT_NE(backtrace_of(death).find(last_seen), std::string::npos) << backtrace_of(death);
 }
 
 TEST(process_start_fault, worker_overflows_its_stack) {
@@ -331,7 +318,7 @@ TEST(process_start_fault, worker_overflows_its_stack) {
 
   EXPECT_EQ(death.signal, SIGSEGV);
   ASSERT_TRUE(death.crash);
-  EXPECT_NE(death.crash->text().find("recurses("), std::string::npos) << death.crash->text();
+  EXPECT_NE(backtrace_of(death).find("recurses("), std::string::npos) << backtrace_of(death);
 }
 
 TEST(process_start_fault, worker_raises_a_signal) {

@@ -6,15 +6,20 @@
 #include <cadre/shared_span.hpp>
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <numeric>
 #include <span>
 #include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include "fault/process_pool_calls.hpp"
 #include "ipc/packet_socket.hpp"
@@ -25,6 +30,7 @@
 #include "process/shared_memory.hpp"
 #include "support/channel_pair.hpp"
 #include "support/gate.hpp"
+#include "support/process.hpp"
 #include "support/timeouts.hpp"
 
 namespace cadre::test {
@@ -56,6 +62,44 @@ ints count_to_and_note(int n, gate_handle at) {
   arrive(at, 0);
   return counting(static_cast<std::size_t>(n)).share();
 }
+
+ints first_of(ints values) { return values; }
+
+/// True if the error names `limit`.
+template <typename Function>
+bool refuses(const char* limit, Function function) {
+  try {
+    function();
+    return false;
+  } catch (const std::system_error& e) {
+    return std::string{e.what()}.find(limit) != std::string::npos;
+  }
+}
+
+std::size_t made_bytes(int n) { return counting(static_cast<std::size_t>(n)).size(); }
+
+const child_program makes_shared_memory_beyond_a_limit{
+    "makes shared memory beyond a limit", [] {
+      ::signal(SIGXFSZ, SIG_DFL);
+      rlimit files{std::size_t{16} << 20, RLIM_INFINITY};
+      ::setrlimit(RLIMIT_FSIZE, &files);
+      {
+        process_pool_executor pool{1};
+        if (pool.submit(&made_bytes, 1000).get() != 1000) return 1;
+        const auto too_many = [&] { pool.submit(&made_bytes, 5'000'000).get(); };
+        if (!refuses("ulimit -f", too_many)) return 2;
+        if (!refuses("ulimit -f", [] { counting(5'000'000); })) return 3;
+      }
+      files.rlim_cur = std::size_t{64} << 10;  // less than a channel
+      ::setrlimit(RLIMIT_FSIZE, &files);
+      try {
+        process_pool_executor pool{1};
+        pool.submit(&made_bytes, 10).get();
+        return 4;
+      } catch (const std::exception& e) {
+        return std::string{e.what()}.find("ulimit -f") != std::string::npos ? 0 : 5;
+      }
+    }};
 
 ints die_with_new_memory(int n) {
   const auto made = counting(static_cast<std::size_t>(n));
@@ -113,6 +157,23 @@ namespace cadre::test {
 namespace {
 
 std::uint64_t number_of(const spied& argument) { return argument.number; }
+/// A worker as its pool sees it, and what its process would have.
+struct half_started {
+  process::remote_worker parent{0, 1, 1000};
+  ipc::packet_socket packets{ipc::descriptor{::dup(parent.descriptors()[3])}};
+  ipc::region parents = ipc::region::open(ipc::descriptor{::dup(parent.descriptors()[0])}, size(),
+                                          ipc::region::access::mine);
+  ipc::created_region workers = ipc::region::create(size(), ipc::region::access::mine);
+  ipc::worker_end worker{ipc::own_half_of(workers.memory), ipc::peer_half_of(parents),
+                         ipc::event{}};
+
+  half_started() { parent.attach(workers.handle); }
+
+  static std::size_t size() {
+    return ipc::channel_region_size(process::remote_worker::ring_capacity);
+  }
+};
+
 using three = std::array<std::uint64_t, 3>;
 forged lie(const ints&, three as) { return {as[0], as[1], as[2]}; }
 
@@ -147,6 +208,24 @@ TEST(shared_memory_fault, that_a_worker_made_survives_it) {
 
   EXPECT_EQ(sum(made), 500'500);
   EXPECT_EQ(pool.submit(&sum, made).get_for(medium_time), 500'500);
+}
+
+TEST(shared_memory_fault, that_a_worker_made_counts_against_max_message) {
+  process_pool_executor pool{{.max_workers = 1, .max_message = 100'000}};
+  const auto two = [](int n) {
+    return std::pair{counting(static_cast<std::size_t>(n)).share(),
+                     counting(static_cast<std::size_t>(n)).share()};
+  };
+  const auto given = counting(1'000'000);
+
+  EXPECT_NE(failure_of<codec_error>(pool.submit(two, 13'000)).find("max_message"),
+            std::string::npos);
+  EXPECT_EQ(sum(pool.submit(two, 12'000).get_for(medium_time).second), 72'006'000);
+  EXPECT_EQ(pool.submit(&first_of, given.share()).get_for(medium_time).size(), 1'000'000U);
+}
+
+TEST(shared_memory_fault, beyond_ulimit_f_is_an_error_here_and_in_workers) {
+  EXPECT_EQ(makes_shared_memory_beyond_a_limit.run().exit_code, 0);
 }
 
 // What is left behind, the leak_check of every test would find.
@@ -197,12 +276,13 @@ TEST(shared_memory_fault, is_not_read_beyond_its_end) {
 // An answer that says that packets were sent, and none, or others, were.
 TEST(shared_memory_fault, that_was_only_announced_breaks_the_protocol) {
   channel_pair channel;
-  for (const std::uint64_t announced : {std::uint64_t{1}, ~std::uint64_t{0}}) {
+  for (const std::uint32_t announced : {std::uint32_t{1}, ~std::uint32_t{0}}) {
     auto [mine, others] = ipc::packet_socket::pair();
-    const process::answer_header header{.memories = announced};
+    process::answer_header header{.packets = announced};
+    header.check = process::frame_checks{7}.next();
     channel.worker.write_some(std::as_bytes(std::span{&header, 1}));
     channel.worker.publish();
-    process::answer_reader reader{1000};
+    process::answer_reader reader{1000, 7};
     process::answers batch;
 
     EXPECT_FALSE(reader.read(channel.parent, mine, batch, 10));
@@ -211,35 +291,52 @@ TEST(shared_memory_fault, that_was_only_announced_breaks_the_protocol) {
     others.send({&few, 1});
     channel.worker.write_some(std::as_bytes(std::span{&header, 1}));
     channel.worker.publish();
-    process::answer_reader again{1000};
+    process::answer_reader again{1000, 7};
     EXPECT_FALSE(again.read(channel.parent, mine, batch, 10));
   }
 }
 
 // As when a call could not be sent, since there was no room for the second of its memories.
 TEST(shared_memory_fault, that_is_forgotten_before_it_was_used_leaves_no_packet) {
-  using ipc::region;
   using process::frame_kind;
-  process::remote_worker parent{0, 1, 1000};
-  const std::size_t size = ipc::channel_region_size(process::remote_worker::ring_capacity);
-  const auto parents =
-      region::open(ipc::descriptor{::dup(parent.descriptors()[0])}, size, region::access::mine);
-  const auto workers = region::create(size, region::access::mine);
-  ipc::worker_end worker{ipc::own_half_of(workers.memory), ipc::peer_half_of(parents),
-                         ipc::event{}};
-  parent.attach(workers.handle);
+  half_started there;
   const auto gone = std::make_shared<ipc::event>();
-  ASSERT_TRUE(parent.share_memories({detail::shared_memory::create(4096, false)}, gone));
+  ASSERT_TRUE(there.parent.prepare_for({detail::shared_memory::create(4096, false)}, gone));
 
-  parent.forget_memories();
+  there.parent.forget_memories();
 
-  process::request_header header{.kind = frame_kind::learn_module};
-  while (header.kind == frame_kind::learn_module) {
-    worker.consume(static_cast<std::size_t>(header.size));
-    ASSERT_EQ(worker.read_some(&header, sizeof header), sizeof header);
-  }
+  process::request_header header;
+  ASSERT_EQ(there.worker.read_some(&header, sizeof header), sizeof header);
   EXPECT_EQ(header.kind, frame_kind::forget);
-  EXPECT_EQ(header.memories, 1U);
+  EXPECT_EQ(header.packets, 2U);  // the modules and the memory
+}
+
+// Nobody would make room in the socket, and no call with shared memory would be sent any more.
+TEST(shared_memory_fault, that_does_not_fit_into_a_full_socket_is_sent_when_the_worker_made_room) {
+  half_started there;
+  const auto gone = std::make_shared<ipc::event>();
+  std::vector<detail::memory_ptr> kept;
+  std::uint32_t sent = 1;  // the modules
+  const auto share_one_more = [&] {
+    kept.push_back(detail::shared_memory::create(4096, false));
+    return there.parent.prepare_for({kept.back()}, gone);
+  };
+  while (sent < 10'000 && share_one_more()) ++sent;
+  ASSERT_LT(sent, 10'000U) << "the socket is never full";
+
+  process::request_header header;
+  ASSERT_EQ(there.worker.read_some(&header, sizeof header), sizeof header);
+  EXPECT_EQ(header.kind, process::frame_kind::receive);
+  EXPECT_EQ(header.packets, sent);
+  EXPECT_FALSE(share_one_more());
+  ASSERT_EQ(there.worker.readable(), 0U) << "nothing new is under way";
+
+  std::array<std::byte, 4096> buffer;
+  for (; sent != 0; --sent) {
+    EXPECT_EQ(there.packets.receive(buffer, ipc::packet_socket::mode::dont_wait).result,
+              ipc::packet_socket::outcome::done);
+  }
+  EXPECT_TRUE(there.parent.prepare_for(kept, gone));
 }
 
 }  // namespace cadre::test

@@ -44,6 +44,30 @@ void let_no_thread_start() {
   ::pthread_attr_destroy(&huge);
 }
 
+struct speechless : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+void say_nothing() { throw speechless{}; }
+
+/// With the hook that prints.
+int throws_what_says_nothing() {
+  {
+    thread_pool_executor pool{1};
+    pool.post(&say_nothing);
+    pool.post([] { throw nullptr; });
+    pool.submit([] {}).add_done_callback([](const auto&) { say_nothing(); });
+    static_cast<void>(pool.submit({.name = "dropped"}, &say_nothing));
+  }
+  thread_pool_executor broken{{.max_workers = 1, .initializer = &say_nothing}};
+  try {
+    broken.submit([] {}).get();
+  } catch (const broken_executor& e) {
+    std::puts(e.what());
+    return 0;
+  }
+  return 1;
+}
+
 int tries_when_no_thread_can_start() {
   let_no_thread_start();
   thread_pool_executor pool{2};
@@ -72,6 +96,7 @@ int sets_timers_when_no_thread_can_start() {
   return 0;
 }
 
+const child_program says_nothing{"throws what says nothing", &throws_what_says_nothing};
 const child_program without_threads{"starts no thread", &tries_when_no_thread_can_start};
 const child_program without_timers{"sets no timer", &sets_timers_when_no_thread_can_start};
 
@@ -213,6 +238,14 @@ TEST(thread_pool_fault, f49_an_initializer_that_throws_on_a_later_worker_breaks_
   here.open();
 
   EXPECT_EQ(running.get(), 42) << "what runs is not touched";
+}
+
+TEST(thread_pool_fault, exceptions_that_say_nothing_do_not_end_the_program) {
+  const ended child = says_nothing.run();
+
+  EXPECT_EQ(child.exit_code, 0) << child;
+  EXPECT_NE(child.out.find("what() is null"), std::string::npos) << child;
+  EXPECT_NE(child.err.find("speechless"), std::string::npos) << child;
 }
 
 // F50.

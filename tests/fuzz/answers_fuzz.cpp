@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A worker that writes anything, as its pool reads it: answer_reader, remote_worker::take_next() and
 // what decodes results. Each byte of an input is a step of the worker or of the pool. No byte may be
-// read that was not copied, and each call may come back once at most.
+// read that was not copied, each call may come back once at most, and no answer whose check is wrong.
 #include <cadre/errors.hpp>
 #include <cadre/executor.hpp>
 #include <cadre/hooks.hpp>
@@ -76,7 +76,8 @@ class hostile_worker {
                                   ipc::region::access::mine)},
         half_{ipc::own_half_of(mine_.memory)},
         shared_{ipc::region::open(ipc::descriptor{::dup(parent.descriptors()[1])},
-                                  process::shared_page_size, ipc::region::access::both)} {
+                                  process::shared_page_size, ipc::region::access::both)},
+        checks_{parent.secrets().to_parent} {
     parent.attach(mine_.handle);
   }
 
@@ -92,6 +93,9 @@ class hostile_worker {
     header.run_ns = from.byte();
     const bool may_land = header.kind == frame_kind::value && header.size == sizeof(std::uint64_t);
     if (may_land) header.parts = from.byte() * sizeof(std::uint64_t);
+    // Now and then that of another frame.
+    constexpr std::uint64_t forged = 255;
+    if (header.run_ns != forged) header.check = checks_.next(), checks_.advance();
     write(std::as_bytes(std::span{&header, 1}));
     write(from.take(static_cast<std::size_t>(header.size)));
     if (header.parts != 0) write(from.take(detail::part_alignment - sizeof(std::uint64_t)));
@@ -112,6 +116,7 @@ class hostile_worker {
   ipc::created_region mine_;
   ipc::own_half half_;
   ipc::region shared_;
+  process::frame_checks checks_;
   std::uint64_t tail_ = 0;
   std::uint64_t head_ = 0;
 };
@@ -163,14 +168,18 @@ class small_pool {
     worker_.place_answer();
     const bool sound = worker_.read(batch_, 64);
     for (const process::answer& a : batch_.list) {
+      require(checks_.accept(a.header.check), "an answer is the next frame");
       const std::size_t before = worker_.in_flight();
       task* t = nullptr;
       if (!worker_.take_next(a.header, t)) {
+        require(t == nullptr, "what is not answered stays where it is");
         worker_.fault = remote_worker::damaged;
-        if (t != nullptr) give_up(t);  // an answer to half a call
         return;
       }
       require(worker_.in_flight() + 1 == before, "one answer is for one call");
+      const bool told = a.header.kind == frame_kind::value || a.header.kind == frame_kind::error;
+      require(t != nullptr ? told : a.header.kind == frame_kind::skipped,
+              "an answer is of a kind that its call can have");
       if (t != nullptr) conclude(t, a);
     }
     if (!sound || worker_.poisoned()) worker_.fault = remote_worker::damaged;
@@ -209,6 +218,7 @@ class small_pool {
   }
 
   remote_worker worker_{0, 1, max_message};
+  process::frame_checks checks_{worker_.secrets().to_parent};
   call_maker maker_;
   std::vector<future<std::vector<std::string>>> futures_;
   std::vector<future<std::vector<std::uint64_t>>> numbers_;

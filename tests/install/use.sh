@@ -14,12 +14,12 @@ use_cmake() {
   for program in "$work/$how"/user "$work/$how"/user_of_*asio; do
     [ ! -x "$program" ] || "$program"
   done
+  "$work/$how/host" "$work/$how"/libplugin_{a,b}.so
 }
 
 case $how in
   add_subdirectory)
-    # Static code need not be position-independent, but so the compiler cache has it for both.
-    use_cmake -DCADRE_SOURCE="$here/../.." -DCADRE_INSTALL=ON -DCMAKE_POSITION_INDEPENDENT_CODE=ON \
+    use_cmake -DCADRE_SOURCE="$here/../.." -DCADRE_INSTALL=ON \
       -DBUILD_SHARED_LIBS="$([[ $work == *shared ]] && echo ON || echo OFF)"
     ;;
   install)

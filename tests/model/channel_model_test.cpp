@@ -9,73 +9,16 @@
 #include <functional>
 
 #include "holds.hpp"
+#include "model_channel.hpp"
 
 namespace cadre_model {
 namespace {
 
 using namespace cadre::ipc;
-using cadre::sync::futex_wait;
-using cadre::sync::futex_wake;
-using std::chrono::nanoseconds;
 
 const auto some_day = cadre::sync::never - std::chrono::hours{1};
-constexpr nanoseconds no_spin{0};
 
-/// An eventfd and the poller that reports its edges.
-struct model_eventfd {
-  void ring() {
-    edges.fetch_add(1);
-    futex_wake(&edges);
-  }
-  /// As poller::wait(): false if nothing came before the deadline.
-  bool poll(cadre::sync::time_point deadline) {
-    bool in_time = true;
-    while (edges.exchange(0) == 0) {
-      if (!in_time) return false;
-      in_time = futex_wait(edges, 0, deadline);
-    }
-    return true;
-  }
-  cadre::sync::atomic<std::uint32_t> edges{0};
-};
-
-struct model_event {
-  void ring() const { fd->ring(); }
-  model_eventfd* fd;
-};
-
-/// Both sides of a channel in the memory of the test.
-struct both_sides {
-  static constexpr std::size_t capacity = 4;
-
-  both_sides() {
-    label(parents.tail, "p.tail"), label(parents.head, "p.head");
-    label(parents.sleep, "p.sleep"), label(parents.bell, "p.bell");
-    label(workers.tail, "w.tail"), label(workers.head, "w.head"), label(workers.sleep, "w.sleep");
-    label(eventfd.edges, "eventfd");
-  }
-
-  /// The parent's way to wait, for ever or until a time-out.
-  bool parent_waits(wish w, cadre::sync::time_point deadline = cadre::sync::never) {
-    for (;;) {
-      const arming now = parent.arm(w);
-      if (now != arming::armed) return now == arming::granted;
-      const bool in_time = eventfd.poll(deadline);
-      parent.disarm();
-      if (!in_time) return parent.granted(w);
-    }
-  }
-  bool worker_waits(wish w, cadre::sync::time_point deadline = cadre::sync::never) {
-    return worker.wait(w, deadline, no_spin);
-  }
-
-  side parents, workers;
-  std::array<std::byte, capacity> parents_ring{}, workers_ring{};
-  model_eventfd eventfd;
-  parent_end parent{{parents, parents_ring}, {workers, workers_ring}};
-  basic_worker_end<model_event> worker{
-      {workers, workers_ring}, {parents, parents_ring}, model_event{&eventfd}};
-};
+using both_sides = model_channel<4>;
 
 constexpr std::array bytes{std::byte{1}, std::byte{2}, std::byte{3}, std::byte{4}};
 

@@ -86,16 +86,19 @@ struct scene {
 
   void see_done(const call& c) const {
     const auto status = c.get_status();
-    check(status == state_base::value || status == state_base::cancelled, "it is done");
+    check(status == state_base::value || status == state_base::cancelled ||
+              status == state_base::error,
+          "it is done");
     check(c.alive == 0, "who sees it done sees the callable gone");
   }
 
   void finish() {
     shared->start_and_run();  // when no thread of the test did
     see_done(*shared);
-    const bool cancelled = shared->get_status() == state_base::cancelled;
-    check(cancelled != (shared->runs == 1), "it ran or was cancelled, not both");
-    check(pool.told == (cancelled ? 1 : 0), "the pool is told once of a cancelled call");
+    const bool withdrawn = shared->get_status() != state_base::value;
+    check(withdrawn != (shared->runs == 1), "it ran or was cancelled or expired, and only one");
+    check(pool.told == (withdrawn ? 1 : 0), "the pool is told once of a call that will not run");
+    shared->mark_observed();
     check(callbacks_called == callbacks_added, "each callback is called once");
   }
 };
@@ -113,6 +116,12 @@ void run(scene& s, call& c) {
   if (!c.start_and_run() && c.get_status() >= state_base::cancelling) {
     check(!s.pool.busy.load(), "a worker that drops a cancelled call finds its pool unused");
   }
+}
+
+void expire(scene&, call& c) {
+  const bool expired = c.expire(std::make_exception_ptr(1));
+  const auto now = c.get_status();
+  check(!expired || now == state_base::error, "a call that expired has failed");
 }
 
 void cancel(scene&, call& c) {
@@ -155,6 +164,7 @@ void add_and_remove(scene& s, call& c) {
 constexpr action actions[] = {
     {"run", true, &run},
     {"cancel", true, &cancel},
+    {"expire", true, &expire},
     {"add_callback", false, &add_callback},
     {"wait", false, &wait},
     {"wait_timed", false, &wait_timed},
@@ -166,7 +176,7 @@ using cast = std::vector<action>;
 /// Every choice of two or three actions of which one completes the call.
 std::vector<cast> all_casts() {
   std::vector<cast> casts;
-  for (std::size_t a = 0; a < 2; ++a) {
+  for (std::size_t a = 0; a < 3; ++a) {
     for (std::size_t b = a; b < std::size(actions); ++b) {
       casts.push_back({actions[a], actions[b]});
       for (std::size_t c = b; c < std::size(actions); ++c) {
@@ -185,7 +195,7 @@ std::string name_of(const testing::TestParamInfo<cast>& info) {
 
 class future_model : public testing::TestWithParam<cast> {};
 
-TEST_P(future_model, ends_run_or_cancelled_and_everyone_is_told) {
+TEST_P(future_model, ends_run_or_cancelled_or_expired_and_everyone_is_told) {
   EXPECT_TRUE(holds([&] {
     scene s;
     label(*s.shared, "state");

@@ -160,6 +160,35 @@ TEST(thread_pool_model, a_call_of_priority_runs) {
 
 // Not deeper in the nightly run: each deadline doubles the schedules, and three preemptions have more
 // than three million.
+/// Submits two calls to a pool of one worker, while `meanwhile` looks on, and checks the order.
+template <typename Meanwhile>
+void check_that_the_first_begins_first(int first, int second, Meanwhile meanwhile) {
+  int begun = 0;
+  {
+    auto pool = make_pool(1);
+    pool.submit([] {}).get();  // the worker is there, and about to look for more
+    const auto begin = [&](int n) { check(begun++ == n, "calls begin in their order"); };
+    in_parallel(
+        [&] {
+          (void)pool.submit({.priority = first}, begin, 0);
+          (void)pool.submit({.priority = second}, begin, 1);
+        },
+        [&] { meanwhile(pool); });
+  }
+  check(begun == 2, "both have run");
+}
+
+TEST(thread_pool_model, a_call_of_a_lower_priority_does_not_overtake) {
+  EXPECT_TRUE(holds(wide, [] { check_that_the_first_begins_first(0, -1, [](auto&) {}); }));
+  EXPECT_TRUE(holds(wide, [] { check_that_the_first_begins_first(1, 0, [](auto&) {}); }));
+}
+
+TEST(thread_pool_model, a_call_of_a_lower_priority_does_not_overtake_while_somebody_counts) {
+  EXPECT_TRUE(holds({.preemptions = 1}, [] {
+    check_that_the_first_begins_first(0, -1, [](auto& pool) { (void)pool.stats(); });
+  }));
+}
+
 TEST(thread_pool_model, a_worker_that_retires_leaves_no_call_behind) {
   EXPECT_TRUE(holds({.preemptions = 2}, [] {
     auto pool = make_pool(1, {.idle_timeout = std::chrono::milliseconds{1}});

@@ -3,17 +3,29 @@
 #include <cadre/errors.hpp>
 #include <cadre/promise.hpp>
 #include <cadre/thread_pool_executor.hpp>
+#include <cadre/timer.hpp>
 #include <cadre/wait.hpp>
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <chrono>
 #include <cstdio>
+#include <functional>
+#include <latch>
+#include <optional>
+#include <ranges>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/gate.hpp"
+#include "support/other_thread.hpp"
 #include "support/process.hpp"
 #include "support/sanitizers.hpp"
 
@@ -41,6 +53,24 @@ const child_program recurses{"recurses without end", [] {
                                }
                                return 0;
                              }};
+
+const child_program drops_its_own_results{
+    "drops its own results", [] {
+      thread_pool_executor pool{2};
+      std::function<void()> drop;
+      std::latch known{1};
+      const auto element = [&](int n) {
+        known.wait();
+        drop();
+        return n;
+      };
+      using results = decltype(pool.map(element, std::views::iota(0, 1)));
+      std::optional<results> own{pool.map(element, std::views::iota(0, 1))};
+      drop = [&] { own.reset(); };
+      known.count_down();
+      pool.shutdown();
+      return 0;
+    }};
 
 }  // namespace
 
@@ -148,6 +178,31 @@ TEST(deadlock, a_call_that_waits_for_itself_through_then_throws) {
   EXPECT_THROW(self.get(), deadlock_error);
 }
 
+TEST(deadlock, a_continuation_on_a_pool_that_waits_for_itself_throws) {
+  thread_pool_executor pool{1};
+  promise<void> begin;
+  future<int> self;
+  self = begin.get_future().then(pool, [&](const future<void>&) { return self.get(); });
+
+  begin.set_value();
+
+  EXPECT_THROW(self.get(), deadlock_error);
+}
+
+TEST(deadlock, a_call_of_a_timer_that_waits_for_itself_throws) {
+  const gate begin;
+  thread_pool_executor pool{1};
+  future<int> self;
+  self = submit_after(pool, std::chrono::milliseconds{1}, [&] {
+    pass(begin.handle(), 0);
+    return self.get();
+  });
+
+  begin.open();
+
+  EXPECT_THROW(self.get(), deadlock_error);
+}
+
 TEST(deadlock, a_call_that_waits_for_itself_through_when_all_throws) {
   const gate begin;
   thread_pool_executor pool{1};
@@ -204,6 +259,39 @@ TEST(deadlock, endless_recursion_through_the_pool_throws_before_the_stacks_end) 
 
   EXPECT_EQ(child.exit_code, 0) << child;
   EXPECT_NE(child.out.find("nested deeper"), std::string::npos) << child;
+}
+
+// --- the results of a map, whose end waits for what runs ---
+
+TEST(deadlock, an_element_may_not_wait_for_the_call_that_leaves_its_map) {
+  thread_pool_executor pool{2};
+  std::latch known{1};
+  std::atomic<pid_t> leaver = 0;
+  std::atomic<bool> runs = false;
+  future<void> leaves;
+  leaves = pool.submit([&] {
+    known.wait();
+    const auto results = pool.map(
+        [&](int n) {
+          runs = true;
+          while (leaver == 0 || !is_asleep(leaver)) std::this_thread::yield();
+          EXPECT_THROW(leaves.wait(), deadlock_error);
+          return n;
+        },
+        std::views::iota(0, 1));
+    while (!runs) std::this_thread::yield();
+    leaver = ::gettid();
+  });
+  known.count_down();
+
+  leaves.get();
+}
+
+TEST(deadlock, an_element_that_drops_its_own_results_ends_the_program) {
+  const ended child = drops_its_own_results.run();
+
+  EXPECT_EQ(child.signal, SIGABRT) << child;
+  EXPECT_NE(child.err.find("deadlock_error"), std::string::npos) << child;
 }
 
 }  // namespace cadre::test

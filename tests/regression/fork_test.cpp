@@ -181,6 +181,25 @@ TEST(fork, in_the_child_the_destructor_does_nothing) {
   EXPECT_EQ(f.get(), 42);
 }
 
+TEST(fork, in_the_child_the_results_of_a_map_end_at_once) {
+  const gate here;
+  thread_pool_executor pool{1};
+  using results = decltype(pool.map(&pass, std::vector{here.handle()}, std::vector{1}));
+  std::optional<results> eager{pool.map(&pass, std::vector{here.handle()}, std::vector{1})};
+  here.await_arrivals(1);
+  std::optional<results> buffered{
+      pool.map({.buffer_size = 1}, &pass, std::vector{here.handle()}, std::vector{1})};
+
+  EXPECT_EQ(in_a_child([&] {
+              eager.reset();
+              buffered.reset();
+              return 7;
+            }),
+            7);
+
+  here.open();
+}
+
 TEST(fork, in_the_child_promises_work) {
   thread_pool_executor pool{1};
   pool.submit([] {}).get();

@@ -12,7 +12,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <string>
 #include <thread>
 
 #include "support/process.hpp"
@@ -34,6 +37,19 @@ const child_program exits_with_timers{"exits with timers", [] {
                                         return 7;
                                       }};
 
+/// All threads of this process but this one sleep.
+bool others_sleep() {
+  for (const auto& task : std::filesystem::directory_iterator{"/proc/self/task"}) {
+    if (task.path().filename() == std::to_string(::gettid())) continue;
+    std::ifstream file{task.path() / "stat"};
+    std::string text;
+    std::getline(file, text);
+    const auto name_end = text.rfind(')');
+    if (name_end != std::string::npos && text.substr(name_end + 2, 1) != "S") return false;
+  }
+  return true;
+}
+
 const child_program forks_with_timers{
     "forks with timers", [] {
       thread_pool_executor pool{1};
@@ -43,6 +59,7 @@ const child_program forks_with_timers{
       // locks across fork(), so a thread at work then may leave the child with a locked one.
       const auto beat = submit_every(pool, under_asan ? milliseconds{1h} : 1ms, [] {});
       auto limit = std::make_unique<deadline_scope>(1h);
+      while (under_asan && !others_sleep()) std::this_thread::yield();  // nor one that just begins
       const pid_t child = ::fork();
       if (child == 0) {
         ::alarm(20);

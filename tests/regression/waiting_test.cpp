@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -52,6 +53,44 @@ TEST(waiting, when_any_of_futures_done_already_is_done) {
   writer.set_value(42);
 
   EXPECT_TRUE(when_any(std::vector{writer.get_future()}).done());
+}
+
+TEST(waiting, when_any_leaves_nothing_in_a_future_that_is_never_done) {
+  promise<int> never;
+  const auto undone = never.get_future();
+  const auto value = std::make_shared<int>(42);
+  for (const bool before : {false, true}) {
+    promise<std::shared_ptr<int>> writer;
+    if (before) writer.set_value(value);
+
+    const auto first = when_any(undone, writer.get_future());
+    if (!before) writer.set_value(value);
+
+    EXPECT_EQ(first.get().index, 1U);
+  }
+
+  EXPECT_EQ(value.use_count(), 1) << "the future that is not done keeps what it was in";
+  never.set_value(1);
+}
+
+TEST(waiting, when_any_of_futures_that_become_done_meanwhile_is_done_once) {
+  thread_pool_executor pool{2};
+  const auto value = std::make_shared<int>(42);
+  for (int i = 0; i < 200; ++i) {
+    std::vector<promise<std::shared_ptr<int>>> writers(2);
+    std::vector<future<std::shared_ptr<int>>> all;
+    for (auto& w : writers) all.push_back(w.get_future());
+    std::vector<future<void>> calls;
+    for (auto& w : writers) calls.push_back(pool.submit([&w, value] { w.set_value(value); }));
+
+    const auto first = when_any(std::move(all));
+
+    EXPECT_LT(first.get().index, 2U);
+    for (const auto& call : calls) call.get();
+  }
+  pool.shutdown();
+
+  EXPECT_EQ(value.use_count(), 1);
 }
 
 TEST(waiting, when_all_waits_for_failed_and_cancelled_ones_too) {

@@ -30,8 +30,14 @@ int exit_code(start_method method) {
   worker_spec spec;
   spec.method = method;
   std::promise<death_report> dead;
-  starter->start(spec, &entry, std::as_bytes(std::span{"ab"}), {},
-                 [&](const death_report& report) { dead.set_value(report); });
+  starter->start({spec,
+                  &entry,
+                  std::as_bytes(std::span{"ab"}),
+                  {},
+                  [&](const start_report& how) {
+                    if (how.failure) dead.set_exception(std::make_exception_ptr(*how.failure));
+                  },
+                  [&](const death_report& report) { dead.set_value(report); }});
   return dead.get_future().get().exit_code.value_or(2);
 }
 

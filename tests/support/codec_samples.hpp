@@ -13,18 +13,24 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <forward_list>
+#include <functional>
 #include <limits>
 #include <list>
 #include <map>
 #include <memory>
 #include <optional>
+#include <queue>
 #include <set>
 #include <span>
+#include <stack>
 #include <string>
+#include <system_error>
 #include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <valarray>
 #include <variant>
 #include <vector>
 
@@ -96,6 +102,13 @@ struct chain {
   bool operator==(const chain& other) const {
     return value == other.value && (next ? other.next && *next == *other.next : !other.next);
   }
+};
+
+/// Too large for a stack, where it nests.
+struct wide {
+  std::array<char, 4200> text = {};
+  std::vector<wide> children = {};
+  bool operator==(const wide&) const = default;
 };
 
 struct nothing {
@@ -257,11 +270,63 @@ void visit_owners(Visitor&& visit) {
 }
 
 template <typename Visitor>
+void visit_large(Visitor&& visit) {
+  visit(wide{{1}, {wide{{2}, {}}}});
+  visit(std::optional<wide>{wide{}});
+  visit(std::vector<std::array<char, 4200>>(2));
+  visit(std::tuple<bool, wide, std::string>{true, {}, "a"});
+}
+
+/// Of <chrono>.
+template <typename Visitor>
+void visit_dates(Visitor&& visit) {
+  using namespace std::chrono;
+  visit(year{2026});
+  visit(month{13});  // not ok(), but a value
+  visit(November);
+  visit(day{29});
+  visit(Sunday);
+  visit(Sunday[5]);
+  visit(Sunday[last]);
+  visit(November / 29);
+  visit(November / last);
+  visit(November / Sunday[5]);
+  visit(November / Sunday[last]);
+  visit(year{-5} / November);
+  visit(year{2026} / November / 29);
+  visit(year{2026} / November / last);
+  visit(year{2026} / November / Sunday[5]);
+  visit(year{2026} / November / Sunday[last]);
+}
+
+/// Not all of them can be compared.
+template <typename Visitor>
+void visit_rare(Visitor&& visit) {
+  visit(detail::int128{-5} << 100);
+  visit(std::vector<detail::uint128>{1, ~detail::uint128{0}});
+  visit(std::make_error_code(std::errc::io_error));
+  visit(std::make_error_condition(std::errc::timed_out));
+  visit(std::valarray<double>{1.5, -2});
+  visit(std::valarray<bool>{true, false});
+  visit(std::valarray<std::string>{"a", ""});
+  visit(std::forward_list<std::string>{"a", "b", "c"});
+  visit(std::forward_list<nothing>(3));
+  visit(std::forward_list<int>{});
+  visit(std::queue<int>{{1, 2, 3}});
+  visit(std::stack<std::string, std::vector<std::string>>{{"a", "b"}});
+  visit(std::priority_queue<int, std::vector<int>, std::greater<>>{{}, {3, 1, 2}});
+}
+
+// The fuzzer's corpus knows them by their position: new ones go to the end.
+template <typename Visitor>
 void visit_samples(Visitor&& visit) {
   visit_numbers(visit);
   visit_groups(visit);
   visit_structs(visit);
   visit_owners(visit);
+  visit_large(visit);
+  visit_dates(visit);
+  visit_rare(visit);
 }
 
 }  // namespace cadre::test

@@ -2,6 +2,7 @@
 #include "support/hang_detector.hpp"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
@@ -85,17 +86,21 @@ void print_stack(std::span<const std::uintptr_t> frames) {
   std::vector<std::string> addresses;
   for (const std::uintptr_t frame : frames) {
     Dl_info info{};
+    void* extra = nullptr;
     // One back: the return address may already belong to the next line, or function.
-    if (::dladdr(reinterpret_cast<void*>(frame - 1), &info) == 0) continue;
-    const std::string file = std::filesystem::exists(info.dli_fname) ? info.dli_fname : "";
+    if (::dladdr1(reinterpret_cast<void*>(frame - 1), &info, &extra, RTLD_DL_LINKMAP) == 0)
+      continue;
+    const auto* const loaded = static_cast<const link_map*>(extra);
+    std::string file = std::filesystem::exists(info.dli_fname) ? info.dli_fname : "";
+    // A child program's own name; addr2line's, in addr2line.
+    if (file == "/proc/self/exe") file = std::filesystem::read_symlink(file);
     if (file != object) {
       if (!addresses.empty()) print_frames(object, addresses);
       object = file;
       addresses.clear();
     }
     std::array<char, 20> offset{};
-    std::snprintf(offset.data(), offset.size(), "0x%zx",
-                  frame - 1 - reinterpret_cast<std::uintptr_t>(info.dli_fbase));
+    std::snprintf(offset.data(), offset.size(), "0x%zx", frame - 1 - loaded->l_addr);
     addresses.emplace_back(offset.data());
   }
   if (!addresses.empty()) print_frames(object, addresses);

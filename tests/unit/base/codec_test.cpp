@@ -47,8 +47,9 @@ TEST(codec, gives_every_kind_of_value_back) {
   visit_numbers(check);
   visit_groups(check);
   visit_structs(check);
+  visit_dates(check);
 
-  EXPECT_GT(count, 60U);
+  EXPECT_GT(count, 80U);
 }
 
 // Owners are equal if what they own is: byte by byte.
@@ -56,6 +57,64 @@ TEST(codec, gives_what_is_owned_back) {
   visit_owners([](const auto& value) {
     EXPECT_EQ(encoded(copied(value)), encoded(value)) << detail::type_name<decltype(value)>();
   });
+}
+
+TEST(codec, gives_rare_values_back) {
+  visit_rare([](const auto& value) {
+    EXPECT_EQ(encoded(copied(value)), encoded(value)) << detail::type_name<decltype(value)>();
+  });
+
+  EXPECT_EQ(copied(std::forward_list<int>{1, 2, 3}), (std::forward_list<int>{1, 2, 3}));
+  EXPECT_EQ(copied(std::stack<int>{{1, 2}}).top(), 2);
+  auto least = copied(std::priority_queue<int, std::vector<int>, std::greater<>>{{}, {3, 1, 2}});
+  EXPECT_EQ(least.top(), 1);
+  const auto halves = copied(std::valarray<double>{0.5, 1.5});
+  EXPECT_EQ(halves.sum(), 2);
+}
+
+namespace {
+
+class category : public std::error_category {
+ public:
+  explicit category(const char* name) : name_{name} {}
+  const char* name() const noexcept override { return name_; }
+  std::string message(int code) const override { return "code " + std::to_string(code); }
+
+ private:
+  const char* name_;
+};
+
+const category known_category{"known"};
+const category unknown_category{"unknown"};
+[[maybe_unused]] const bool registered_category = register_error_category(known_category);
+
+}  // namespace
+
+TEST(codec, gives_codes_of_registered_categories_back) {
+  const std::error_code code{7, known_category};
+
+  EXPECT_EQ(copied(code), code);
+  EXPECT_EQ(copied(code).message(), "code 7");
+}
+
+TEST(codec, says_that_a_category_is_not_registered) {
+  const std::error_code code{7, unknown_category};
+  const category same_name{"known"};
+
+  EXPECT_EQ(
+      message_of([&] { encoded(code); }),
+      "cadre: cannot encode std::error_code: the error category \"unknown\" is not registered; "
+      "call cadre::register_error_category() with it, at namespace scope");
+  EXPECT_THROW(encoded(std::error_code{7, same_name}), codec_error);
+}
+
+TEST(codec, takes_no_code_of_a_category_that_is_not_registered_here) {
+  auto bytes = encoded(std::error_code{7, known_category});
+  bytes.back() = std::byte{'x'};
+
+  EXPECT_THROW(decoded<std::error_code>(bytes), codec_error);
+  bytes[sizeof(int)] = std::byte{200};
+  EXPECT_THROW(decoded<std::error_code>(bytes), codec_error);
 }
 
 TEST(codec, keeps_the_order_of_equal_keys) {
@@ -179,6 +238,9 @@ TEST(codec, does_not_take_what_would_lose_or_mean_nothing) {
   EXPECT_FALSE(encodable<number_or_text>);
   EXPECT_FALSE((encodable<std::set<int, by_function>>));
   EXPECT_FALSE(encodable<holds_a_holder>);
+  EXPECT_FALSE(encodable<std::queue<int*>>);
+  EXPECT_FALSE((encodable<std::priority_queue<int, std::vector<int>, by_function>>));
+  EXPECT_FALSE(encodable<std::valarray<const char*>>);
   EXPECT_TRUE(encodable<tree>);
   EXPECT_TRUE(encodable<std::less<>>);
 }

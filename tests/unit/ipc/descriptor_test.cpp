@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -66,6 +67,25 @@ TEST(descriptor, a_refusal_of_the_system_says_who_and_why) {
   } catch (const std::system_error& e) {
     EXPECT_EQ(e.code().value(), EMFILE);
     EXPECT_NE(std::string{e.what()}.find("cannot do this"), std::string::npos);
+  }
+}
+
+TEST(what_now, fits_the_error) {
+  EXPECT_NE(what_now(EMFILE).find("ulimit -n"), std::string::npos);
+  EXPECT_NE(what_now(ENFILE).find("fs.file-max"), std::string::npos);
+  for (const int other : {ENOSYS, EPERM, ENOMEM, EINVAL, ENOSPC}) {
+    EXPECT_EQ(what_now(other).find("ulimit -n"), std::string::npos) << other;
+  }
+  EXPECT_NE(what_now(ENOSYS).find("kernel"), std::string::npos);
+}
+
+TEST(throw_errno, keeps_the_number_and_adds_what_to_do) {
+  try {
+    errno = EMFILE;
+    throw_errno("cadre: cannot do it (call)");
+  } catch (const std::system_error& e) {
+    EXPECT_EQ(e.code().value(), EMFILE);
+    EXPECT_TRUE(std::string{e.what()}.starts_with("cadre: cannot do it (call); "));
   }
 }
 

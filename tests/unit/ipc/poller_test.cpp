@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ipc/poller.hpp and ipc/event.hpp.
+// ipc/poller.hpp, ipc/event.hpp and ipc/alarm.hpp.
 #include "ipc/poller.hpp"
 
 #include <fcntl.h>
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <thread>
 
+#include "ipc/alarm.hpp"
 #include "ipc/event.hpp"
 #include "ipc/packet_socket.hpp"
 #include "support/other_thread.hpp"
@@ -39,6 +40,37 @@ TEST(poller, a_ring_is_reported_once) {
   ASSERT_EQ(p.wait(found), 1U);
   EXPECT_EQ(found[0].token, 7U);
   EXPECT_EQ(p.wait(found, now()), 0U);
+}
+
+TEST(poller, each_alarm_is_reported_once_and_not_before_its_time) {
+  const alarm bell;
+  poller p;
+  p.add(bell.fd(), 7, poller::trigger::edge);
+  std::array<poller::ready, 4> found{};
+
+  for (int turn = 0; turn < 3; ++turn) {
+    const auto begin = now();
+    bell.ring_after(short_time);
+
+    ASSERT_EQ(p.wait(found, begin + long_time), 1U);
+    EXPECT_EQ(found[0].token, 7U);
+    EXPECT_GE(now() - begin, short_time);
+    EXPECT_EQ(p.wait(found, now() + 2 * short_time), 0U);
+  }
+}
+
+TEST(poller, an_alarm_that_was_set_anew_does_not_ring_before) {
+  const alarm bell;
+  poller p;
+  p.add(bell.fd(), 7, poller::trigger::edge);
+  std::array<poller::ready, 4> found{};
+
+  const auto begin = now();
+  bell.ring_after(short_time);
+  bell.ring_after(3 * short_time);
+
+  ASSERT_EQ(p.wait(found, begin + long_time), 1U);
+  EXPECT_GE(now() - begin, 3 * short_time);
 }
 
 TEST(poller, each_ring_after_a_report_is_reported) {

@@ -4,19 +4,29 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+
+#include "support/sanitizers.hpp"
+#include "unit/ipc/forked.hpp"
 
 namespace cadre::ipc {
 namespace {
 
 using access = region::access;
+using test::forked;
+using test::under_asan;
+using test::under_tsan;
+using resource_kind = decltype(RLIMIT_AS);
 constexpr std::size_t size = 8192;
 
 TEST(region, what_its_creator_writes_the_other_reads) {
@@ -114,6 +124,49 @@ TEST(region, nothing_stays_mapped) {
     EXPECT_TRUE(mappings());
   }
   EXPECT_FALSE(mappings());
+}
+
+TEST(region, beyond_the_limit_of_files_is_an_error_that_names_it_and_no_signal) {
+  forked child{[] {
+    ::signal(SIGXFSZ, SIG_DFL);
+    const rlimit small{size, RLIM_INFINITY};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+    try {
+      region::create(size, access::mine);
+      region::create(size + 1, access::mine);
+    } catch (const std::system_error& e) {
+      const bool named = std::string{e.what()}.find("ulimit -f") != std::string::npos;
+      return e.code() == std::errc::file_too_large && named ? 0 : 2;
+    }
+    return 1;
+  }};
+
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST(region, without_descriptors_or_address_space_says_which_limit_it_is) {
+  const auto says = [](resource_kind resource, const char* which, std::size_t how_large) {
+    forked child{[=] {
+      rlimit before{};
+      ::getrlimit(resource, &before);
+      rlimit none = before;
+      none.rlim_cur = 0;
+      if (::setrlimit(resource, &none) != 0) return 3;
+      try {
+        region::create(how_large, access::mine);
+      } catch (const std::system_error& e) {
+        ::setrlimit(resource, &before);  // UBSan opens a pipe when it checks the type of `e`
+        return std::string{e.what()}.find(which) != std::string::npos ? 0 : 2;
+      }
+      return 1;
+    }};
+    return child.wait();
+  };
+
+  EXPECT_EQ(says(RLIMIT_NOFILE, "ulimit -n", size), 0);
+  if (!under_asan && !under_tsan) {
+    EXPECT_EQ(says(RLIMIT_AS, "ulimit -v", size), 0);
+  }
 }
 
 TEST(region, programs_do_not_inherit_it) {

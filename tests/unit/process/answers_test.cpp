@@ -23,13 +23,23 @@
 namespace cadre::process {
 namespace {
 
+constexpr std::uint64_t secret = 7;
+
+/// As the frame after so many others.
+answer_header checked(answer_header header, unsigned frames_before = 0) {
+  frame_checks checks{secret};
+  while (frames_before-- != 0) checks.advance();
+  header.check = checks.next();
+  return header;
+}
+
 // A worker that died there is buried when nothing of it is left to read: this was a hang.
 TEST(answer_reader, takes_what_there_is_of_an_answer_cut_short) {
   test::channel_pair channel;
   auto [packets, others] = ipc::packet_socket::pair();
   const std::array<std::byte, 100> body{std::byte{1}, std::byte{2}};
-  const answer_header header{.number = 7, .size = body.size()};
-  answer_reader reader{1000};
+  const answer_header header = checked({.number = 7, .size = body.size()});
+  answer_reader reader{1000, secret};
   answers batch;
 
   channel.worker.write_some(std::as_bytes(std::span{&header, 1}));
@@ -55,9 +65,51 @@ numbers counting(std::size_t count) {
   return made;
 }
 
+// What it is told of an answer, and refuses before it reads any more of it.
+TEST(answer_reader, refuses_an_answer_that_cannot_be) {
+  constexpr std::uint64_t most = 1000;
+  const answer_header good = checked({.number = 1, .size = 8, .parts = 64});
+  answer_header replayed = good;  // the second frame, with the check of the first
+  const std::vector<std::pair<answer_header, bool>> all{
+      {good, true},
+      {{.number = 1}, false},  // no check at all
+      {checked({.number = 1}, 1), false},
+      {checked({.kind = frame_kind::call}), false},
+      {checked({.kind = static_cast<frame_kind>(99)}), false},
+      {checked({.kind = frame_kind::skipped, .size = 1}), false},
+      {checked({.kind = frame_kind::skipped, .parts = 64}), false},
+      {checked({.kind = frame_kind::error, .size = 8, .parts = 64}), false},
+      {checked({.kind = frame_kind::error, .packets = 1, .size = 8}), false},
+      {checked({.size = most + 1}), false},
+      {checked({.size = most, .parts = 1}), false},
+      {checked({.size = 8, .parts = ~std::uint64_t{0}}), false},
+  };
+  for (std::size_t i = 0; i != all.size(); ++i) {
+    test::channel_pair channel;
+    auto [packets, others] = ipc::packet_socket::pair();
+    answer_reader reader{most, secret};
+    answers batch;
+    channel.worker.write_some(std::as_bytes(std::span{&all[i].first, 1}));
+    channel.worker.publish();
+    EXPECT_EQ(reader.read(channel.parent, packets, batch, 10), all[i].second) << i;
+  }
+
+  test::channel_pair channel;
+  auto [packets, others] = ipc::packet_socket::pair();
+  answer_reader reader{most, secret};
+  answers batch;
+  replayed.size = replayed.parts = 0;
+  for (int i = 0; i < 2; ++i) {
+    channel.worker.write_some(std::as_bytes(std::span{&replayed, 1}));
+    channel.worker.publish();
+    EXPECT_EQ(reader.read(channel.parent, packets, batch, 10), i == 0);
+  }
+}
+
 /// The bytes of an answer whose body is one word and these parts.
-std::vector<std::byte> answer_of(std::uint64_t word, std::span<const std::uint64_t> parts) {
-  answer_header header{.number = 1, .size = sizeof word};
+std::vector<std::byte> answer_of(std::uint64_t word, std::span<const std::uint64_t> parts,
+                                 unsigned frames_before = 0) {
+  answer_header header = checked({.number = 1, .size = sizeof word}, frames_before);
   header.parts = detail::padded(parts.size_bytes());
   std::vector<std::byte> all(sizeof header + detail::part_alignment + header.parts);
   std::memcpy(all.data(), &header, sizeof header);
@@ -98,7 +150,7 @@ class reading {
  private:
   test::channel_pair channel_;
   std::pair<ipc::packet_socket, ipc::packet_socket> packets_ = ipc::packet_socket::pair();
-  answer_reader reader_{100'000};
+  answer_reader reader_{100'000, secret};
 };
 
 /// As a pool decodes it.
@@ -131,8 +183,8 @@ TEST(answer_reader, puts_a_large_vector_in_its_place_however_it_arrives) {
 TEST(answer_reader, has_the_next_answer_behind_one_in_its_place) {
   const numbers value = counting(100);
   auto bytes = answer_of(value.size() | detail::apart_bit, value);
-  const auto first = bytes;
-  bytes.insert(bytes.end(), first.begin(), first.end());
+  const auto second = answer_of(value.size() | detail::apart_bit, value, 1);
+  bytes.insert(bytes.end(), second.begin(), second.end());
   reading r{0};
 
   r.receive(bytes, 700);

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <any>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +18,7 @@
 #include <new>
 #include <optional>
 #include <random>
+#include <regex>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -49,8 +51,46 @@ struct defect : std::runtime_error {  // its functions throw
 struct half_defect : std::runtime_error {  // that which decodes throws
   using std::runtime_error::runtime_error;
 };
-struct unknown : std::runtime_error {
-  using std::runtime_error::runtime_error;
+class unknown : public std::exception {
+ public:
+  explicit unknown(std::string text) : text_{std::move(text)} {}
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::string text_;
+};
+struct speechless : std::exception {
+  const char* what() const noexcept override { return nullptr; }
+};
+// Of types that are known, but not themselves.
+struct bad_row : std::out_of_range {
+  using std::out_of_range::out_of_range;
+};
+struct bad_cell : bad_row {
+  using bad_row::bad_row;
+  const char* what() const noexcept override { return "a cell"; }
+};
+struct no_pages : std::bad_alloc {
+  const char* what() const noexcept override { return "no huge pages"; }
+};
+struct bad_header : parse_error {
+  using parse_error::parse_error;
+};
+struct tagged {
+  virtual ~tagged() = default;
+};
+struct tagged_error : tagged, private parse_error {
+  tagged_error() : parse_error{1, "private"} {}
+};
+struct late : timeout_error {
+  using timeout_error::timeout_error;
+};
+/// Its what() has no end within reason.
+struct endless : std::exception {
+  const char* what() const noexcept override {
+    static const std::string text(std::size_t{3} << 20, 'x');
+    return text.c_str();
+  }
 };
 
 namespace {
@@ -188,6 +228,39 @@ TEST(exception_codec, keeps_the_types_of_cadre) {
   expect_same(worker_died{{.pid = 7, .signal = 11, .call = "render"}});
 }
 
+TEST(exception_codec, keeps_groups_and_what_they_hold) {
+  const exception_group inner{"inner", {std::make_exception_ptr(parse_error{7, "a"})}};
+  const exception_group group{
+      "task_group", {std::make_exception_ptr(unknown{"b"}), std::make_exception_ptr(inner)}};
+  expect_same(group);
+
+  const auto e = crossed(group);
+  const auto& held = as<exception_group>(e).exceptions();
+
+  ASSERT_EQ(held.size(), 2U);
+  EXPECT_EQ(as<remote_error>(held[0]).message(), "b");
+  EXPECT_EQ(as<parse_error>(as<exception_group>(held[1]).exceptions().at(0)).line, 7);
+  EXPECT_EQ(as<parse_error>(as<exception_group>(crossed(held[1])).exceptions().at(0)).line, 7);
+}
+
+TEST(exception_codec, cuts_groups_in_groups) {
+  auto e = std::make_exception_ptr(1);
+  for (int i = 0; i < 100; ++i) e = std::make_exception_ptr(exception_group{"deep", {e}});
+
+  int depth = 0;
+  for (auto next = crossed(e); next; ++depth) {
+    try {
+      std::rethrow_exception(std::exchange(next, nullptr));
+    } catch (const exception_group& group) {
+      next = group.exceptions().at(0);
+    } catch (const error& last) {  // its base
+      EXPECT_EQ(origin_of(last)->thrown_type, "cadre::exception_group");
+    }
+  }
+
+  EXPECT_EQ(depth, 17);
+}
+
 TEST(exception_codec, keeps_codes_and_categories) {
   expect_same(std::system_error{ENOENT, std::generic_category(), "open"});
   expect_same(std::system_error{ENOENT, std::system_category()});
@@ -257,14 +330,112 @@ TEST(exception_codec, tells_what_is_no_exception_class) {
   EXPECT_EQ(as<remote_error>(crossed(std::string{"text"})).message(), "text");
 }
 
+TEST(exception_codec, takes_null_for_an_empty_message) {
+  EXPECT_EQ(as<remote_error>(crossed(speechless{})).type_name(), "cadre::test::speechless");
+  EXPECT_EQ(as<remote_error>(crossed(speechless{})).message(), "");
+  EXPECT_EQ(as<remote_error>(crossed(static_cast<const char*>(nullptr))).message(), "");
+  EXPECT_EQ(as<remote_error>(crossed(nullptr)).message(), "");
+}
+
+TEST(exception_codec, copies_messages_byte_by_byte_and_not_without_end) {
+  const std::string no_utf8 = "\xff\xc0 \x80";
+
+  EXPECT_EQ(as<remote_error>(crossed(unknown{no_utf8})).message(), no_utf8);
+  EXPECT_EQ(as<remote_error>(crossed(endless{})).message().size(), std::size_t{1} << 20);
+}
+
 TEST(exception_codec, tells_of_a_category_that_it_does_not_know) {
   struct : std::error_category {
     const char* name() const noexcept override { return "mine"; }
     std::string message(int) const override { return "broken"; }
   } static const mine;
 
-  EXPECT_EQ(as<remote_error>(crossed(std::system_error{1, mine, "open"})).message(),
-            "open: broken");
+  const auto e = crossed(std::system_error{1, mine, "open"});
+
+  EXPECT_STREQ(as<std::runtime_error>(e).what(), "open: broken");
+  EXPECT_EQ(dynamic_cast<const std::system_error*>(&as<std::runtime_error>(e)), nullptr);
+  EXPECT_EQ(origin_of(e)->thrown_type, "std::system_error");
+}
+
+TEST(exception_codec, tells_of_a_category_that_is_registered_in_the_worker_only) {
+  static const struct : std::error_category {
+    const char* name() const noexcept override { return "workers"; }
+    std::string message(int) const override { return "broken"; }
+  } theirs;
+  register_error_category(theirs);
+  auto bytes = bytes_of(std::make_exception_ptr(std::system_error{1, theirs, "open"}));
+  const std::string name = "workers";
+  const auto found = std::search(bytes.begin(), bytes.end(), name.begin(), name.end(),
+                                 [](std::byte b, char c) { return b == std::byte(c); });
+  ASSERT_NE(found, bytes.end());
+  *found = std::byte{'x'};
+  decoder in{bytes};
+  const auto e = detail::decode_exception(in);
+  in.finish();
+
+  EXPECT_STREQ(as<std::runtime_error>(e).what(), "open: broken");
+}
+
+TEST(exception_codec, keeps_registered_categories) {
+  struct : std::error_category {
+    const char* name() const noexcept override { return "of the program"; }
+    std::string message(int) const override { return "broken"; }
+  } static const ours;
+  register_error_category(ours);
+
+  const auto e = crossed(std::system_error{1, ours, "open"});
+
+  EXPECT_EQ(as<std::system_error>(e).code(), std::error_code(1, ours));
+  EXPECT_STREQ(as<std::system_error>(e).what(), "open: broken");
+}
+
+TEST(exception_codec, keeps_the_nearest_base_that_is_known) {
+  const auto e = crossed(bad_cell{"row 3"});
+
+  EXPECT_STREQ(as<std::out_of_range>(e).what(), "a cell");
+  EXPECT_EQ(origin_of(e)->thrown_type, "cadre::test::bad_cell");
+  EXPECT_STREQ(as<std::out_of_range>(crossed(bad_row{"row 3"})).what(), "row 3");
+  EXPECT_STREQ(as<std::bad_alloc>(crossed(no_pages{})).what(), "no huge pages");
+  EXPECT_STREQ(as<timeout_error>(crossed(late{"in 5 s"})).what(), "in 5 s");
+  EXPECT_EQ(as<parse_error>(crossed(bad_header{7, "h"})).line, 7);
+}
+
+TEST(exception_codec, takes_null_for_an_empty_message_of_a_known_base_too) {
+  struct silent : std::runtime_error {
+    silent() : std::runtime_error{"a"} {}
+    const char* what() const noexcept override { return nullptr; }
+  };
+  struct silent_code : std::system_error {
+    silent_code() : std::system_error{1, std::generic_category()} {}
+    const char* what() const noexcept override { return nullptr; }
+  };
+
+  EXPECT_STREQ(as<std::runtime_error>(crossed(silent{})).what(), "");
+  EXPECT_STREQ(as<std::system_error>(crossed(silent_code{})).what(), "");
+}
+
+TEST(exception_codec, keeps_no_base_that_the_thrower_could_not_be_caught_by) {
+  EXPECT_EQ(as<remote_error>(crossed(tagged_error{})).type_name(), "cadre::test::tagged_error");
+}
+
+TEST(exception_codec, keeps_the_base_and_the_name_on_the_way_through_a_third_process) {
+  const auto e = crossed(crossed(bad_cell{"row 3"}));
+
+  EXPECT_STREQ(as<std::out_of_range>(e).what(), "a cell");
+  EXPECT_EQ(origin_of(e)->thrown_type, "cadre::test::bad_cell");
+}
+
+TEST(exception_codec, keeps_what_a_regex_throws) {
+  std::exception_ptr e;
+  try {
+    const std::regex open{"(a"};
+  } catch (...) {
+    e = std::current_exception();
+  }
+  const auto arrived = crossed(e);
+
+  EXPECT_EQ(as<std::regex_error>(arrived).code(), std::regex_constants::error_paren);
+  EXPECT_STREQ(as<std::regex_error>(arrived).what(), as<std::regex_error>(e).what());
 }
 
 TEST(exception_codec, adds_the_origin) {
@@ -366,13 +537,30 @@ TEST(exception_codec, shortens_what_does_not_fit) {
   EXPECT_EQ(as<remote_error>(e).message().substr(0, 10), "xxxxxxxxxx");
 }
 
+TEST(exception_codec, shortens_what_takes_more_than_it_may) {
+  for (const auto& e : {std::make_exception_ptr(unknown{std::string(100'000, 'x')}),
+                        std::make_exception_ptr(std::out_of_range{std::string(100'000, 'x')})}) {
+    encoder out;
+    out.write(1);  // of a batch of results, say
+    detail::encode_exception(out, e, "call", {}, 2000);
+    EXPECT_LE(out.size(), 2004U);
+    decoder in{out.bytes().subspan(sizeof 1)};
+
+    EXPECT_NE(detail::decode_exception(in), nullptr);
+    in.finish();
+  }
+}
+
 // To be run under AddressSanitizer and UndefinedBehaviorSanitizer too.
 TEST(exception_codec, damaged_frames_end_in_an_error_or_an_exception) {
   std::mt19937 random{20};
   const std::vector<std::exception_ptr> thrown{
-      nest(3), std::make_exception_ptr(parse_error{1, "a"}), std::make_exception_ptr(unknown{"b"}),
+      nest(3),
+      std::make_exception_ptr(parse_error{1, "a"}),
+      std::make_exception_ptr(unknown{"b"}),
       std::make_exception_ptr(std::system_error{1, std::generic_category(), "c"}),
-      std::make_exception_ptr(worker_died{{.pid = 7, .call = "d"}})};
+      std::make_exception_ptr(worker_died{{.pid = 7, .call = "d"}}),
+      std::make_exception_ptr(exception_group{"e", {nest(2), std::make_exception_ptr(1)}})};
   unsigned refused = 0;
   for (const auto& e : thrown) {
     const auto good = bytes_of(e);

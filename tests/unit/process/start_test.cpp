@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +21,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -35,6 +37,7 @@ namespace {
 
 using process::death_report;
 using process::start_method;
+using process::start_report;
 using process::worker_spec;
 using process::worker_starter;
 using bytes = std::span<const std::byte>;
@@ -300,10 +303,20 @@ TEST(start, from_many_threads_at_once) {
 TEST(start, by_a_callback_on_the_reaper) {
   const auto starter = worker_starter::acquire();
   std::promise<death_report> second;
-  starter->start({}, &exits_with_3, {}, {}, [&](const death_report&) {
-    starter->start({}, &exits_with_3, {}, {},
-                   [&](const death_report& report) { second.set_value(report); });
-  });
+  const worker_spec spec;
+  starter->start({spec,
+                  &exits_with_3,
+                  {},
+                  {},
+                  [](const start_report&) {},
+                  [&](const death_report&) {
+                    starter->start({spec,
+                                    &exits_with_3,
+                                    {},
+                                    {},
+                                    [](const start_report&) {},
+                                    [&](const death_report& report) { second.set_value(report); }});
+                  }});
 
   EXPECT_EQ(second.get_future().get().exit_code, 3);
 }
@@ -314,11 +327,12 @@ TEST(start, the_last_handle_may_end_in_a_callback) {
   {
     auto last = std::make_shared<std::shared_ptr<worker_starter>>(worker_starter::acquire());
     watched = *last;
-    const auto worker = (*last)->start({}, &waits_for_ever, {}, std::vector<int>{STDERR_FILENO},
-                                       [&, last](const death_report&) {
-                                         last->reset();
-                                         told.set_value();
-                                       });
+    const auto worker =
+        start_and_wait(**last, {}, &waits_for_ever, {}, std::vector<int>{STDERR_FILENO},
+                       [&, last](const death_report&) {
+                         last->reset();
+                         told.set_value();
+                       });
     (*last)->kill(worker.id, SIGKILL);
   }
 
@@ -374,6 +388,39 @@ TEST(start, refuses_an_argument_that_is_too_large) {
   } catch (const broken_executor& e) {
     EXPECT_NE(std::string{e.what()}.find("Message too long"), std::string::npos) << e.what();
   }
+}
+
+TEST(start, tells_what_may_pass_from_what_will_not) {
+  const auto of = [](int error) {
+    return process::failure_of(1, std::system_error{error, std::generic_category()}).passing;
+  };
+  for (const int error : {EAGAIN, ENOMEM, EMFILE, ENFILE}) EXPECT_TRUE(of(error)) << error;
+  for (const int error : {ENOENT, EACCES, ENOSYS}) EXPECT_FALSE(of(error)) << error;
+  EXPECT_TRUE(process::failure_of(1, std::bad_alloc{}).passing);
+  worker_spec impossible;
+  impossible.working_directory = "/no/such/place";
+
+  try {
+    one_worker{&exits_with_3, impossible};
+    ADD_FAILURE() << "it started";
+  } catch (const process::failed_start& e) {
+    EXPECT_FALSE(e.passing) << e.what();
+  }
+}
+
+TEST(start, has_a_zygote_for_each_kind_of_worker) {
+  const auto starter = worker_starter::acquire();
+  const one_worker ends{&waits_for_ever};
+  const pid_t first = *starter->zygote_pid();
+  worker_spec keeping;
+  keeping.keep_descendants = true;
+  const one_worker keeps{&waits_for_ever, keeping};
+  const one_worker ends_too{&waits_for_ever};
+
+  EXPECT_NE(*starter->zygote_pid(), first);
+  ends.kill(SIGKILL);
+  EXPECT_EQ(ends.death().signal, SIGKILL);
+  for (const one_worker* other : {&keeps, &ends_too}) EXPECT_EQ(::kill(other->pid(), 0), 0);
 }
 
 TEST(start, prints_what_a_worker_left_in_a_buffer_once) {
