@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A call that has not begun can be cancelled; a wait can have a limit.
+// A call that has not begun can be cancelled; a wait can have a limit, and so can a call.
 #include <cadre/cadre.hpp>
 
 #include <atomic>
@@ -13,6 +13,7 @@ int main() {
   std::latch release{1};
   std::atomic<bool> ran = false;
   bool timed_out = false;
+  bool expired = false;
 
   auto running = pool.submit([&] {
     release.wait();
@@ -29,6 +30,16 @@ int main() {
   }
   // [/cancel]
 
+  // [expires]
+  auto quote = pool.submit({.name = "quote", .expires_in = 5ms}, [] { return 42; });
+  try {
+    std::cout << quote.get() << '\n';
+  } catch (const cadre::timeout_error& e) {  // it was queued for longer than that, and did not run
+    std::cout << e.what() << '\n';
+    expired = true;
+  }
+  // [/expires]
+
   // [timeout]
   try {
     running.get_for(10ms);
@@ -39,5 +50,5 @@ int main() {
   release.count_down();
   std::cout << running.get() << '\n';  // the same future, asked again
   // [/timeout]
-  return timed_out && pending.cancelled() && !ran && running.get() == 42 ? 0 : 1;
+  return timed_out && expired && pending.cancelled() && !ran && running.get() == 42 ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 #include <cadre/cadre.hpp>
 
 #include <iostream>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -39,8 +40,23 @@ int main() {
   // [/when-any]
   slow.set_value(1);
 
+  // [chains]
+  // A step that returns a future gives one of its result. Known results need no call.
+  const auto load = [&](int key) {
+    return key == 0 ? cadre::ready_future(1) : pool.submit([key] { return key * 2; });
+  };
+  cadre::future<int> area =
+      cadre::when_all(load(0).then(load), load(21))
+          .then(cadre::unpack([](int width, int height) { return width * height; }))
+          .then_error<std::bad_alloc>([](const std::bad_alloc&) { return 0; })
+          .finally([] { std::cout << "done\n"; });
+  // [/chains]
+
   // [callback]
   mean.add_done_callback([](cadre::future<double> f) { std::cout << f.get() << '\n'; });
   // [/callback]
-  return text.get() == "42" && rescued.get() == -1 && mean.get() == 2.5 && first.index == 1 ? 0 : 1;
+  return text.get() == "42" && rescued.get() == -1 && mean.get() == 2.5 && first.index == 1 &&
+                 area.get() == 84
+             ? 0
+             : 1;
 }

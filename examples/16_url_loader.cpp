@@ -4,10 +4,9 @@
 #include <httplib.h>
 #include <cadre/cadre.hpp>
 
-#include <algorithm>
 #include <chrono>
-#include <cstddef>
 #include <iostream>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -40,11 +39,9 @@ int main() {
   using namespace std::chrono_literals;
   cadre::thread_pool_executor pool{{.max_workers = 5}};
   const std::vector<std::string> urls{"/news", "/no-such-page", "/sport"};
-  std::vector<cadre::future<std::string>> pages;
-  for (const auto& url : urls) pages.push_back(pool.submit(&load_url, host, url, 60s));
-  for (const auto& page : cadre::as_completed(pages)) {
-    const auto index = std::ranges::find(pages, page) - pages.begin();
-    const std::string& url = urls[static_cast<std::size_t>(index)];
+  std::map<std::string, cadre::future<std::string>> pages;
+  for (const auto& url : urls) pages[url] = pool.submit(&load_url, host, url, 60s);
+  for (const auto& [url, page] : cadre::as_completed(pages)) {
     try {
       const std::string& text = page.get();
       std::cout << url << " page is " << text.size() << " bytes\n";

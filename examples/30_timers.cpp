@@ -31,6 +31,15 @@ int main() {
   heartbeat.cancel();
   // [/every]
 
+  // [series]
+  int left = 3;
+  auto countdown = cadre::submit_every(
+      pool, 5ms, [&left] { return --left == 0 ? cadre::series::ends : cadre::series::goes_on; });
+  countdown.get();
+  auto trace = cadre::submit_every(pool, {.period = 5ms, .runs = 100}, [&left] { ++left; });
+  cadre::cancel_and_wait(trace);  // none runs any more, so `left` may go
+  // [/series]
+
   // [end]
   pool.shutdown();
   try {

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <iostream>
@@ -33,6 +34,17 @@ int main() {
     while (std::optional<std::uint64_t> key = done.next_key()) keys.push_back(*key);
   }
   // [/loop]
+
+  // [manual]
+  cadre::manual_executor ui;
+  long shown = 0;
+  const auto drawn = pool.submit(&square, 8L).then(ui, [&](long n) { shown = n; });
+  while (!drawn.done()) {
+    // poll the events of the window, draw, and then:
+    ui.run_for(std::chrono::milliseconds{2});
+  }
+  // [/manual]
   std::cout << sum << ' ' << failures << ' ' << keys.size() << '\n';
-  return sum == 36 && failures == 1 && keys == std::vector<std::uint64_t>{1007} ? 0 : 1;
+  return shown == 64 && sum == 36 && failures == 1 && keys == std::vector<std::uint64_t>{1007} ? 0
+                                                                                               : 1;
 }

@@ -10,7 +10,7 @@ import guard
 FILE_LINES, FILE_LINES_ASK, FUNCTION_LINES = 800, 500, 70
 FOLDERS = ("include", "src", "tests", "examples", "benchmarks")
 SCOPE = re.compile(r"\b(namespace|class|struct|union|enum|extern)\b[^()]*$")
-ALIGNMENT = re.compile(r"\balignas\([^()]*\)")
+ATTRIBUTE = re.compile(r"\balignas\([^()]*\)|\[\[[^\[\]]*\]\]")
 
 
 def long_functions(code):
@@ -18,7 +18,7 @@ def long_functions(code):
     stack, body, head = [], None, 0
     for brace in re.finditer(r"[{};]", code):
         if brace[0] == "{":
-            before = ALIGNMENT.sub("", code[head : brace.start()])
+            before = ATTRIBUTE.sub("", code[head : brace.start()])
             if body is None and ")" in before and not SCOPE.search(before):
                 body = len(stack)
             stack.append(guard.line_of(code, brace.start()))

@@ -12,7 +12,7 @@ TOOLS = pathlib.Path(__file__).resolve().parent
 
 CLEAN = {
     ".clang-format": "BasedOnStyle: Google\n",
-    "tools/layers.txt": "[base]\nheaders = low.hpp\n[top]\nuses = base\nheaders = high.hpp\n",
+    "tools/layers.txt": "[base]\nheaders = low.hpp errors.hpp\n[top]\nuses = base\nheaders = high.hpp\n[process]\nuses = base\nheaders =\n",
     "tools/header_budget.txt": "10 cadre/low.hpp\n",
     "tools/cpython_tests.txt": "# list\ntest_wait.py::test_timeout\ntest_wait.py::test_20369\n",
     "include/cadre/low.hpp": "// relaxed: nobody reads it. No condition_variable here.\n"
@@ -22,8 +22,11 @@ CLEAN = {
                         "// acquire: pairs with the release in give().\n"
                         "take(std::memory_order_acquire);\n",
     "src/base/inner.hpp": "#include <cadre/low.hpp>\n",
+    "include/cadre/errors.hpp": "class A error : public std::runtime_error {};\n"
+                                "class A late : public error {};\n",
+    "src/process/known_exceptions.cpp": "using known_types = type_list<int, error, late>;\n",
     "src/top/high.cpp": '#include <cadre/high.hpp>\n\n#include "base/inner.hpp"\n'
-                        "struct alignas(64) long_one {\n" + "  int f();\n" * 70 + "};\n",
+                        "struct [[nodiscard(\"why\")]] alignas(64) long_one {\n" + "  int f();\n" * 70 + "};\n",
     "tests/wait_test.cpp": "TYPED_TEST(wait, ends_in_time) {}\n",
     "docs/reference/python-parity.md":
         "| CPython test | ours | note |\n|---|---|---|\n"
@@ -32,7 +35,7 @@ CLEAN = {
     "tests/fault_test.cpp": "TEST(fault, f7_costs_one_call) {}\n",
     "docs/reference/faults.md":
         "| fault | ours | note |\n|---|---|---|\n| F7 a death | `fault.f7_costs_one_call` | |\n" +
-        "".join(f"| F{n} a bug | - | of others only, not here |\n" for n in range(1, 54) if n != 7) +
+        "".join(f"| F{n} a bug | - | of others only, not here |\n" for n in range(1, 86) if n != 7) +
         "".join(f"| B{n} of old | `compile_fail.takes_no_pointer` | |\n" for n in range(1, 8)),
     "tests/compile_fail/takes_no_pointer.cpp": "\n",
     "examples/01_hello.cpp": "int main() {\n  // [call]\n  f(1);\n\n  f(2);\n  // [/call]\n}\n",
@@ -52,6 +55,9 @@ PLANTED = [
     ("layers", "include/cadre/new.hpp", "", "belongs to no layer"),
     ("layers", "src/extra/new.cpp", "", "belongs to no layer"),
     ("layers", "tools/layers.txt", "  gone.hpp\n", "no such header: gone.hpp"),
+    ("exceptions", "include/cadre/errors.hpp", "class A soon : public error {};\n",
+     "soon is not in known_types"),
+    ("exceptions", "src/process/known_exceptions.cpp", (", late", ""), "late is not in known_types"),
     ("header_budget", "include/cadre/low.hpp", "int i;\n" * 20, "allowed are 10"),
     ("header_budget", "tools/header_budget.txt", "10 cadre/gone.hpp\n", "no such header"),
     ("ordering_comments", "src/top/high.cpp", "y.store(1, std::memory_order_relaxed);\n",
