@@ -173,9 +173,10 @@ struct CADRE_API worker_death {
   int exit_code = 0;
   std::string call = {};  ///< the name of the call that it ran, if that has one
   std::optional<std::uint64_t> fault_address = {};  ///< of a SIGSEGV or SIGBUS that nobody sent
-  std::vector<stack_frame> frames = {};             ///< of a crash, innermost first
-  std::uint64_t peak_memory = 0;                    ///< in bytes; 0: unknown
-  std::string hint = {};                            ///< what the pool can tell about the cause
+  /// Of a crash, innermost first. None if a thread that the call started overflowed its stack.
+  std::vector<stack_frame> frames = {};
+  std::uint64_t peak_memory = 0;  ///< in bytes; 0: unknown
+  std::string hint = {};          ///< what the pool can tell about the cause
 
   /// One line per frame of a crash: the names of the functions. Reads the symbols of the program's files,
   /// which takes milliseconds.

@@ -69,7 +69,8 @@ struct shutdown_options {
   bool cancel_pending = false;  ///< cancel the calls that have not begun
   /// How long to wait for the calls to end by themselves. Then what is pending is cancelled, what
   /// runs is asked to stop, as by future::request_stop(), and after `grace` shutdown() returns and says
-  /// what still runs. In worker processes that is killed after its own grace.
+  /// what still runs. In worker processes that is killed after its own grace. Only of a shutdown() that
+  /// waits: not with `wait = false`, nor in a callback of the executor itself.
   std::optional<std::chrono::nanoseconds> deadline = {};
   std::chrono::nanoseconds grace = std::chrono::milliseconds{100};
 };

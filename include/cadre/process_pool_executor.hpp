@@ -16,8 +16,8 @@
 // Death      The call that the worker was running fails with worker_died, or is run again as often as
 //            its `retries` allow; calls that it had not begun run elsewhere.
 //            A worker that is not born, or dies before its first call, costs no call: it is replaced, after
-//            pauses that grow. When that fails for some seconds, the calls that wait fail with
-//            broken_executor and the last reason.
+//            pauses that grow. When that fails for some seconds, or three times in a row in its
+//            initializer, the calls that wait fail with broken_executor and the last reason.
 // Threads    Done callbacks, functions given to then() and codecs run on threads of the pool that are there
 //            for them, or, for the call that it waits for, on the waiter's: with the signal mask of the thread
 //            that made the pool. They may block, and wait for calls of this pool; time limits hold meanwhile.
@@ -30,7 +30,7 @@
 //            program, however that ends. Orphans among them come to the worker, as children of which it
 //            knows nothing (it is a subreaper, see prctl(2)). Not covered: workers of
 //            start_method::fork; what is left when somebody kills the zygote, the process from which
-//            workers are forked, by SIGKILL, or stops or traces it when this program ends; a program that
+//            workers are forked (SIGTERM it ignores), or stops or traces it when this program ends; a program that
 //            gained rights by set-user-ID; and one that forks on and on faster than it can be killed. A
 //            copy of a worker that a call makes by fork() ends where the call returns in it.
 // Ends       A worker with nothing more to do ends as a program does: after the finalizer, static objects are

@@ -132,6 +132,7 @@ void process_pool_executor::impl::take_launches(lock& held) {
       continue;
     }
     remote_worker& w = *workers_.find(how.token)->second;
+    ++totals_.workers_started;
     w.launching = false;
     w.process = how.process;
     w.pid = how.pid;
@@ -152,9 +153,7 @@ void process_pool_executor::impl::launch_failed(const launch_result& how, lock& 
     poller_.remove(w->second->hello().fd());
     poller_.remove(w->second->bell());
     workers_.erase(w);
-    // release: pairs with the acquire in wait_until_idle().
-    changes_.fetch_add(1, std::memory_order_release);
-    sync::futex_wake(&changes_, INT32_MAX);
+    tell_shutdown();
   }
   start_failed(how.passes ? 1 : start_budget);
   pump();
@@ -218,7 +217,6 @@ void process_pool_executor::impl::greet(remote_worker& w) {
     condemn(w);
     return;
   }
-  ++totals_.workers_started;
   w.end_limit = detail::never;
   if (w.now != remote_worker::condition::ready) return;
   // Of those that its first and last frame name, in particular.

@@ -85,7 +85,10 @@ bool process_pool_executor::impl::collect_once(lock& held) {
   bool again = false;
   if (!launches_.empty()) take_launches(held);
   if (!deaths_.empty()) bury_dead(held);
-  if (crew_.falls_behind()) crew_.grow(shared_from_this());
+  if (crew_.falls_behind()) {
+    crew_.grow(shared_from_this());
+    if (closed() && crew_.falls_behind()) tell_shutdown();  // it may have to run_here()
+  }
   if (pausing_ && clock::now() >= next_start_) pausing_ = false;
   if (start_due()) {
     start_worker(held);

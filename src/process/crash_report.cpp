@@ -64,16 +64,62 @@ std::uint64_t module_index(record& to, std::uint32_t& count, const char* path) {
   return count++;
 }
 
-std::uintptr_t interrupted_at([[maybe_unused]] const void* context) {
-#if defined(__x86_64__)
-  return static_cast<std::uintptr_t>(
-      static_cast<const ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP]);
-#elif defined(__aarch64__)
-  return static_cast<const ucontext_t*>(context)->uc_mcontext.pc;
-#else
-  return 0;
-#endif
+bool is_code(std::uintptr_t address) noexcept {
+  dl_find_object found{};
+  return ::_dl_find_object(reinterpret_cast<void*>(address), &found) == 0;
 }
+
+/// Where the crash was, in the frame of its handler. As long as this lives a jump to nowhere, by a null
+/// pointer to a function for example, has returned there: no frame is known for the place itself, and
+/// the unwinder would end at it.
+class interrupted_code {
+ public:
+  explicit interrupted_code([[maybe_unused]] void* context) noexcept {
+#if defined(__x86_64__)
+    auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+    pc_ = &registers[REG_RIP];
+    sp_ = &registers[REG_RSP];
+    at_ = static_cast<std::uintptr_t>(*pc_);
+    if (is_code(at_)) return;
+    *pc_ = *reinterpret_cast<const greg_t*>(*sp_);
+    *sp_ += static_cast<greg_t>(sizeof(greg_t));
+    has_returned_ = true;
+#elif defined(__aarch64__)
+    auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext;
+    pc_ = &registers.pc;
+    at_ = *pc_;
+    if (is_code(at_)) return;
+    *pc_ = registers.regs[30];
+    has_returned_ = true;
+#endif
+  }
+  interrupted_code(const interrupted_code&) = delete;
+  interrupted_code& operator=(const interrupted_code&) = delete;
+  ~interrupted_code() {
+#if defined(__x86_64__)
+    if (has_returned_) *sp_ -= static_cast<greg_t>(sizeof(greg_t));
+#endif
+    if (has_returned_) *pc_ = static_cast<word>(at_);
+  }
+
+  std::uintptr_t at() const noexcept { return at_; }
+  bool is_nowhere() const noexcept { return has_returned_; }
+  /// Of the first frame that the unwinder knows.
+  std::uintptr_t first_pc() const noexcept {
+    return has_returned_ ? static_cast<std::uintptr_t>(*pc_) : at_;
+  }
+
+ private:
+#if defined(__x86_64__)
+  using word = greg_t;
+  word* sp_ = nullptr;
+#else
+  using word = std::uintptr_t;
+#endif
+  word* pc_ = nullptr;
+  std::uintptr_t at_ = 0;
+  bool has_returned_ = false;
+};
 
 /// What is on the stack of a crash, from the handler on.
 struct stack_walk {
@@ -99,18 +145,19 @@ struct stack_walk {
 
 /// Async-signal-safe: the unwinder after its first use, and _dl_find_object. Reads no number of the
 /// page: what corrupts a process may have written there.
-void write_record(record& to, int signal, const siginfo_t& info, const void* context) {
+void write_record(record& to, int signal, const siginfo_t& info, void* context) {
   to.signal = signal;
   to.code = info.si_code;
   to.address = reinterpret_cast<std::uint64_t>(info.si_addr);
   to.system_call = signal == SIGSYS && info.si_code == by_filter ? info.si_syscall : -1;
-  stack_walk walk{interrupted_at(context)};
+  const interrupted_code crash{context};
+  stack_walk walk{crash.first_pc()};
   _Unwind_Backtrace(&stack_walk::add, &walk);
-  // A jump to nowhere is in no frame: then all are shown.
   const std::size_t first = walk.first < walk.size ? walk.first : 0;
   std::uint32_t frames = 0;
   std::uint32_t modules = 0;
-  for (std::size_t i = first; i < walk.size; ++i) {
+  if (crash.is_nowhere()) to.frames[frames++] = {crash.at(), no_module};
+  for (std::size_t i = first; i < walk.size && frames < max_frames; ++i) {
     // A return address may be the first byte of the next function.
     const std::uintptr_t address = walk.pcs[i] - (i == first ? 0 : 1);
     dl_find_object found{};

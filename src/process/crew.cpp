@@ -113,6 +113,23 @@ void crew::grow(const keeper& owner) noexcept {
   }
 }
 
+bool crew::run_here() {
+  {
+    std::unique_lock held{mutex_};
+    if (jobs_.empty() || !threads_.empty()) return false;
+    job work = std::move(jobs_.front());
+    jobs_.pop_front();
+    ++running_;
+    held.unlock();
+    work();
+    held.lock();
+    --running_;
+    if (!jobs_.empty() || running_ != 0) return true;
+  }
+  when_idle_();
+  return true;
+}
+
 void crew::work(member& self) {
   ::pthread_setname_np(::pthread_self(), "cadre-callbacks");
   makers_scheduling_.apply();

@@ -13,7 +13,7 @@
 // Signals    A job runs with the signal mask of the thread that made the crew; between jobs the threads take
 //            no signals. They are scheduled as that thread was.
 // Errors     Without memory or processes for a new thread a job waits for one that becomes free, or until
-//            grow() succeeds.
+//            grow() succeeds. If there is none at all, whoever waits for the end of the pool runs it.
 #pragma once
 
 #include <signal.h>
@@ -55,6 +55,8 @@ class crew {
   bool falls_behind() const noexcept;
   /// Doubles the number of threads that work.
   void grow(const keeper& owner) noexcept;
+  /// Runs the first job on this thread if there is not one thread for it. False if there is no need.
+  bool run_here();
 
   /// Requires idle(), and that nothing is added any more.
   void end() noexcept;

@@ -136,9 +136,7 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   if (!w.refusal.empty()) cause += why_it_refused(w.refusal, options_.worker);
   // Its memory goes without the lock.
   auto gone = workers_.extract(w.token);
-  // release: pairs with the acquire in wait_until_idle().
-  changes_.fetch_add(1, std::memory_order_release);
-  sync::futex_wake(&changes_, INT32_MAX);
+  tell_shutdown();
   if (breaks) break_pool(cause, held);
   const std::string broken_why = broken_why_;
   count(verdicts);

@@ -47,9 +47,7 @@ process_pool_executor::impl::impl(process_pool_options options)
       options_{std::move(options)},
       crew_{[this] {
         if (!closed()) return;
-        // release: pairs with the acquire in wait_until_idle().
-        changes_.fetch_add(1, std::memory_order_release);
-        sync::futex_wake(&changes_, INT32_MAX);
+        tell_shutdown();
         wake_collector();
       }} {
   process::require_possible_options(options_);
@@ -305,10 +303,15 @@ void process_pool_executor::impl::over(std::size_t calls) noexcept {
   outstanding_ -= calls;
   for (; room_ && calls != 0; --calls) room_->leave();
   if (outstanding_ != 0 || !closed()) return;  // only shutdown() waits for the last one
+  tell_shutdown();
+  wake_collector();
+}
+
+/// That it may look again.
+void process_pool_executor::impl::tell_shutdown() noexcept {
   // release: pairs with the acquire in wait_until_idle().
   changes_.fetch_add(1, std::memory_order_release);
   sync::futex_wake(&changes_, INT32_MAX);
-  wake_collector();
 }
 
 // --- the end ---
@@ -346,6 +349,7 @@ bool process_pool_executor::impl::wait_until_idle(detail::time_point deadline) n
       const std::lock_guard held{mutex_};
       if (outstanding_ == 0 && workers_.empty() && helpers_ == 0 && crew_.idle()) return true;
     }
+    if (crew_.run_here()) continue;
     if (!sync::futex_wait(changes_, seen, deadline)) return false;
   }
 }
@@ -434,7 +438,7 @@ executor_stats process_pool_executor::impl::stats() {
     if (head == nullptr && w->now == process::remote_worker::condition::ending) continue;
     ++s.workers;
     if (head == nullptr) {
-      ++s.idle;
+      if (!w->initialising) ++s.idle;
     } else if (w->has_begun(*head)) {
       ++s.running;
     }

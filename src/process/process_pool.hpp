@@ -120,6 +120,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   void take_away(process::task& t) noexcept;
   void cancel_pending();
   void fail_queued(lock& held, const std::string& why);
+  void tell_shutdown() noexcept;
   bool wait_until_idle(detail::time_point deadline) noexcept;
   void join_collector() noexcept;
 

@@ -55,6 +55,9 @@ constexpr milliseconds last_pause{500};
 // a program still prepares for its stop, a longer one holds them up when somebody stopped the sentinel.
 constexpr milliseconds look_for_program{200};
 
+// So often, when the program handles the signal: it may put its terminal in order before it stops itself.
+constexpr unsigned looks_for_program = 25;
+
 // At its end, what does not die in this time is left. The parent waits for as long.
 constexpr std::chrono::seconds end_limit{2};
 
@@ -314,6 +317,7 @@ class zygote {
       // The program goes on, or it stops itself when it has handled the signal.
       ::kill(sentinel_, SIGCONT);
       follow_program_at_ = clock::now() + look_for_program;
+      looks_left_ = looks_for_program;
       return;
     }
     follow(WIFSTOPPED(status));
@@ -333,7 +337,11 @@ class zygote {
     follow_program_at_.reset();
     const bool stopped = is_stopped(parent_);
     if (stopped_ && !stopped && sentinel_ != 0) ::kill(sentinel_, SIGCONT);
-    if (stopped_ && stopped) follow_program_at_ = clock::now() + look_for_program;
+    if (looks_left_ != 0) --looks_left_;
+    if (stopped) looks_left_ = 0;
+    if ((stopped_ && stopped) || looks_left_ != 0) {
+      follow_program_at_ = clock::now() + look_for_program;
+    }
     follow(stopped);
   }
 
@@ -402,6 +410,7 @@ class zygote {
   std::optional<pid_t> young_since_;          // what is looked for is younger than that process
   milliseconds pause_ = first_pause;
   std::optional<clock::time_point> follow_program_at_;  // its workers are stopped with it, it seems
+  unsigned looks_left_ = 0;                             // whether it has stopped itself
 };
 
 }  // namespace

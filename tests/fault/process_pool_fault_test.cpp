@@ -37,6 +37,11 @@ int writes_to_nowhere() {
   return 0;
 }
 
+int calls_nothing() {
+  int (*volatile nothing)() = nullptr;
+  return nothing() + 1;
+}
+
 int hang(gate_handle at) {
   arrive(at, 0);
   for (;;) ::pause();
@@ -129,6 +134,18 @@ TEST(process_pool_fault, a_crash_says_where_it_was) {
   EXPECT_EQ(death.fault_address, 0x1234U);
   EXPECT_EQ(death.call, "parse 7");
   EXPECT_NE(death.backtrace().find("writes_to_nowhere("), std::string::npos) << death.backtrace();
+}
+
+TEST(process_pool_fault, a_call_of_a_null_pointer_says_where_it_was) {
+  if (sanitized) GTEST_SKIP() << "sanitizers report crashes themselves";
+  process_pool_executor pool{1};
+
+  const worker_death death = death_of(pool.submit(&calls_nothing));
+
+  ASSERT_GE(death.frames.size(), 2U) << death.backtrace();
+  EXPECT_EQ(death.frames[0].address, 0U);
+  EXPECT_EQ(death.backtrace().find("on_crash"), std::string::npos) << death.backtrace();
+  EXPECT_NE(death.backtrace().find("calls_nothing("), std::string::npos) << death.backtrace();
 }
 
 TEST(process_pool_fault, an_exit_with_code_0_is_a_death_too) {

@@ -2,6 +2,7 @@
 // A program on a terminal, with worker processes: what its keys do.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,8 +29,8 @@ std::string time_on_processors(pid_t pid) {
   return time;
 }
 
-bool runs_again(pid_t pid) {
-  const std::string before = time_on_processors(pid);
+/// More than the time `before`.
+bool runs_again(pid_t pid, const std::string& before) {
   const auto deadline = std::chrono::steady_clock::now() + long_time;
   while (time_on_processors(pid) == before) {
     if (std::chrono::steady_clock::now() >= deadline) return false;
@@ -41,8 +42,8 @@ bool runs_again(pid_t pid) {
 const child_program is_suspended{"is suspended and continued from the keyboard",
                                  [] { return on_a_terminal([] {}, &suspend_twice); }};
 
-/// The process of that name in the process group of `job`; 0 if there is none.
-pid_t find_in_group(pid_t job, const std::string& name) {
+/// The process of that name in the process group of `job`; 0 if there is none yet.
+pid_t look_in_group(pid_t job, const std::string& name) {
   for (const auto& entry : std::filesystem::directory_iterator{"/proc"}) {
     const pid_t pid = std::atoi(entry.path().filename().c_str());
     if (pid <= 0 || ::getpgid(pid) != job) continue;
@@ -53,6 +54,16 @@ pid_t find_in_group(pid_t job, const std::string& name) {
   return 0;
 }
 
+/// That process, which may be about to start; 0 if it does not come.
+pid_t find_in_group(pid_t job, const std::string& name) {
+  const auto deadline = std::chrono::steady_clock::now() + long_time / 2;
+  pid_t found = 0;
+  while (found == 0 && std::chrono::steady_clock::now() < deadline) {
+    found = look_in_group(job, name);
+  }
+  return found;
+}
+
 const child_program is_suspended_for_ever{
     "is suspended, and its sentinel is not", [] {
       return on_a_terminal([] {},
@@ -61,8 +72,9 @@ const child_program is_suspended_for_ever{
                              if (sentinel == 0) return 1;
                              press(keyboard, suspend_key);
                              if (!comes_to(worker, true)) return 2;
+                             const std::string time = time_on_processors(worker);
                              ::kill(sentinel, SIGCONT);
-                             if (!runs_again(worker)) return 3;  // for a moment
+                             if (!runs_again(worker, time)) return 3;  // for a moment
                              if (!comes_to(worker, true)) return 4;
                              ::kill(-job, SIGCONT);
                              if (!comes_to(worker, false)) return 5;
@@ -100,7 +112,13 @@ const child_program handles_the_suspend_key{
 
 const child_program stops_itself_after_the_suspend_key{
     "handles the suspend key, then stops itself", [] {
-      const auto prepare = [] { ::signal(SIGTSTP, [](int) { ::raise(SIGSTOP); }); };
+      const auto prepare = [] {
+        ::signal(SIGTSTP, [](int) {
+          ::poll(nullptr, 0,
+                 700);  // the time that its screen takes: beyond the first look for its stop
+          ::raise(SIGSTOP);
+        });
+      };
       return on_a_terminal(prepare, [](int keyboard, pid_t job, pid_t worker) {
         for (int round = 0; round < 2; ++round) {
           if (!runs_on(worker)) return 1;

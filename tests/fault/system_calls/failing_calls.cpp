@@ -65,11 +65,14 @@ constexpr failure all[] = {
 
 constinit std::atomic<int> chosen{-1};  // of all; -1: none
 constinit std::atomic<long> seen{0};
-constinit std::atomic<long> failing{0};
+constinit std::atomic<long> first_failing{0};
+constinit std::atomic<long> last_failing{0};
 
 bool is_to_fail(std::string_view call) noexcept {
   const int which = chosen.load();
-  if (which < 0 || call != all[which].call || seen.fetch_add(1) != failing.load()) return false;
+  if (which < 0 || call != all[which].call) return false;
+  const long number = seen.fetch_add(1);
+  if (number < first_failing.load() || number > last_failing.load()) return false;
   errno = all[which].error;
   return true;
 }
@@ -78,6 +81,14 @@ bool is_to_fail(std::string_view call) noexcept {
 template <typename Function>
 Function* hidden(const char* name) noexcept {
   return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+}
+
+void fail_calls(unsigned which, long first, long last) noexcept {
+  chosen = -1;
+  first_failing = first;
+  last_failing = last;
+  seen = 0;
+  chosen = static_cast<int>(which % std::size(all));
 }
 
 // Before the zygote forks, its workers inherit it.
@@ -107,12 +118,9 @@ const char* name_of(long number, long second) noexcept {
 
 std::span<const failure> failures() noexcept { return all; }
 
-void fail_call(unsigned which, long n) noexcept {
-  chosen = -1;
-  failing = n;
-  seen = 0;
-  chosen = static_cast<int>(which % std::size(all));
-}
+void fail_call(unsigned which, long n) noexcept { fail_calls(which, n, n); }
+
+void fail_calls_from(unsigned which, long n) noexcept { fail_calls(which, n, LONG_MAX); }
 
 long allow_calls() noexcept {
   chosen = -1;

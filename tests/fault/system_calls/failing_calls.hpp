@@ -18,6 +18,9 @@ std::span<const failure> failures() noexcept;
 /// The call number `n`, from 0, of failures()[which] fails, in this process and on whatever thread.
 void fail_call(unsigned which, long n) noexcept;
 
+/// That one and all after it.
+void fail_calls_from(unsigned which, long n) noexcept;
+
 /// None fails any more. Returns how many there were, of that kind, since fail_call().
 long allow_calls() noexcept;
 

@@ -120,6 +120,31 @@ int fail_in_children() {
   return result;
 }
 
+unsigned start_of_thread() {
+  const auto all = failures();
+  const auto found = std::find_if(all.begin(), all.end(), [](const failure& each) {
+    return std::string_view{each.call} == "pthread_create";
+  });
+  return static_cast<unsigned>(found - all.begin());
+}
+
+/// Returns how many pools told the callback of their only call, which may have failed.
+int tell_callbacks_without_threads() {
+  set_unhandled_hook([](const unhandled&) noexcept {});
+  int told = 0;
+  for (long threads = 0; threads < 6; ++threads) {
+    fail_calls_from(start_of_thread(), threads);
+    try {
+      process_pool_executor pool{1};
+      pool.submit(&::getpid).add_done_callback([&](const auto&) { ++told; });
+    } catch (const std::exception&) {  // there was not even one to begin with
+    }
+    allow_calls();
+  }
+  return told;
+}
+
+const child_program few_threads{"system_calls_few_threads", &tell_callbacks_without_threads};
 const child_program threads{"system_calls_threads", &fail_here<thread_pool_executor>};
 const child_program processes{"system_calls_processes", &fail_here<process_pool_executor>};
 const child_program children{"system_calls_children", &fail_in_children};
@@ -139,11 +164,7 @@ TEST(process_pool_system_call, any_that_fails_is_told_and_costs_nothing_else) {
 }
 
 TEST(process_pool_system_call, a_thread_that_cannot_be_started_is_told_with_what_to_raise) {
-  const auto all = failures();
-  const auto thread = std::find_if(all.begin(), all.end(), [](const failure& each) {
-    return std::string_view{each.call} == "pthread_create";
-  });
-  fail_call(static_cast<unsigned>(thread - all.begin()), 0);
+  fail_call(start_of_thread(), 0);
   std::string why;
 
   try {
@@ -155,6 +176,12 @@ TEST(process_pool_system_call, a_thread_that_cannot_be_started_is_told_with_what
   allow_calls();
 
   EXPECT_NE(why.find("ulimit -u"), std::string::npos) << why;
+}
+
+TEST(process_pool_system_call, threads_that_cannot_be_started_any_more_hold_up_no_end) {
+  const ended child = few_threads.run();
+
+  EXPECT_EQ(child.exit_code, 5) << child;  // all but the one that has no collector
 }
 
 TEST(process_pool_system_call, any_that_fails_in_its_children_is_told_and_costs_nothing_else) {
