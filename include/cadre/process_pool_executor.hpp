@@ -204,6 +204,8 @@ struct process_pool_options {
   worker_function initializer =
       {};                          ///< runs first in each worker; if it throws, the pool is broken
   worker_function finalizer = {};  ///< runs last in each worker that ends in good order
+  /// A worker whose initializer takes longer is killed, by SIGKILL, and replaced as one that dies in it.
+  std::chrono::nanoseconds initializer_timeout = std::chrono::nanoseconds::max();
   /// A worker that had nothing to do for so long ends.
   std::chrono::nanoseconds idle_timeout = std::chrono::nanoseconds::max();
   /// A worker that is to end, and has no call left, is given so long for its finalizer and its context

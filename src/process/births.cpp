@@ -161,10 +161,12 @@ void process_pool_executor::impl::launch_failed(const launch_result& how, lock& 
   // processes may be had again.
   if (failed_starts_ < start_budget || has_workers()) return;
   start_succeeded();  // the next calls have a budget of their own
+  bool told = false;
   fail_queued(held,
               "process_pool \"" + options_.name + "\": no worker can be started: " + how.failure +
                   "; its pending calls failed: " +
-                  (how.passes ? "submit them again later" : "mend that, and submit them again"));
+                  (how.passes ? "submit them again later" : "mend that, and submit them again"),
+              told);
 }
 
 /// The lowest number that no other worker has, but for those that end.
@@ -227,6 +229,7 @@ void process_pool_executor::impl::greet(remote_worker& w) {
   if (options_.initializer) {
     w.initialise(header_of(*options_.initializer.descriptor(), frame_kind::initialize),
                  initializer_.bytes());
+    w.end_limit = detail::deadline_after(options_.initializer_timeout);
   } else {
     start_succeeded();
   }
@@ -244,6 +247,7 @@ process::request_header process_pool_executor::impl::header_of(
 
 void process_pool_executor::impl::initialised(remote_worker& w, const process::answers& from,
                                               const process::answer& a) {
+  if (w.now == remote_worker::condition::ready) w.end_limit = detail::never;
   if (a.header.kind == frame_kind::value) return start_succeeded();
   w.now = remote_worker::condition::ending;
   w.end_steps = 2;

@@ -31,6 +31,8 @@ constexpr std::chrono::milliseconds crew_patience{1};
 
 constexpr const char* silent =
     "it did not say that it was ready, as a worker does at once; it was ended";
+constexpr const char* initialises_for_ever =
+    "its initializer took longer than the initializer_timeout of the pool; it was ended";
 constexpr const char* unresponsive =
     "it had nothing else to do and did not begin the call, as if it were stopped; it was ended";
 
@@ -189,7 +191,9 @@ void process_pool_executor::impl::stop_head(remote_worker& w, task& t) {
 /// A worker that did not say hello in time, or does not end though it has nothing else to do.
 void process_pool_executor::impl::force_end(remote_worker& w) {
   if (w.now == remote_worker::condition::starting) return condemn(w, silent);
-  if (w.now == remote_worker::condition::ready) return condemn(w, unresponsive);
+  if (w.now == remote_worker::condition::ready) {
+    return condemn(w, w.initialising ? initialises_for_ever : unresponsive);
+  }
   constexpr std::array signals{SIGTERM, SIGKILL};
   if (w.end_steps >= signals.size()) {
     w.end_limit = detail::never;  // it was killed for another reason meanwhile
@@ -204,8 +208,8 @@ void process_pool_executor::impl::force_end(remote_worker& w) {
 /// A worker that has only to say that it skipped calls which were taken back does so soon, or never. It
 /// holds a place meanwhile.
 void process_pool_executor::impl::limit_debts(remote_worker& w) noexcept {
-  if (w.now != remote_worker::condition::ready) return;
-  const bool owes = w.in_flight() != 0 && !w.initialising && w.head() == nullptr;
+  if (w.now != remote_worker::condition::ready || w.initialising) return;
+  const bool owes = w.in_flight() != 0 && w.head() == nullptr;
   if (!owes) {
     w.end_limit = detail::never;
   } else if (w.end_limit == detail::never) {

@@ -66,7 +66,7 @@ void process_pool_executor::impl::bury_dead(lock& held) {
   }
   pump();
   // What came back from the last workers has nowhere to go.
-  if (!broken_why_.empty()) fail_queued(held, broken_why_);
+  if (!broken_why_.empty()) fail_queued(held, broken_why_, broken_told_);
   if (killed_) {
     held.unlock();
     detail::callback_taker* const outer = detail::set_this_thread_taker(this);
@@ -235,7 +235,7 @@ void process_pool_executor::impl::break_pool(std::string why, lock& held) {
       starter_->kill(w->process, SIGKILL);
     }
   }
-  fail_queued(held, broken_why_);
+  fail_queued(held, broken_why_, broken_told_);
 }
 
 }  // namespace cadre

@@ -73,6 +73,7 @@ void require_possible_options(const process_pool_options& options) {
   require_positive(options.max_calls_per_worker, "max_calls_per_worker");
   detail::require_not_negative("process_pool", "idle_timeout", options.idle_timeout);
   detail::require_not_negative("process_pool", "end_grace", options.end_grace);
+  detail::require_not_negative("process_pool", "initializer_timeout", options.initializer_timeout);
   require_possible_settings(options.worker);
   require_possible_sandbox(options.worker, options.start_method);
   if (options.when_full == when_full::caller_runs) {

@@ -330,11 +330,16 @@ void process_pool_executor::impl::cancel_pending() {
   for (const auto& call : calls) call->cancel();
 }
 
-/// Fails what is queued, in a broken pool.
-void process_pool_executor::impl::fail_queued(lock& held, const std::string& why) {
+/// Fails what is queued. Of calls that nobody asks for their error, one is reported, unless `told`.
+void process_pool_executor::impl::fail_queued(lock& held, const std::string& why, bool& told) {
   std::vector<verdict> verdicts;
-  while (!queue_.empty())
-    verdicts.push_back({&queue_.pop(), nullptr, std::make_exception_ptr(broken_executor{why})});
+  while (!queue_.empty()) verdicts.push_back({&queue_.pop()});
+  for (verdict& v : verdicts) {
+    const std::size_t others = &v == verdicts.data() ? verdicts.size() - 1 : 0;
+    v.error = std::make_exception_ptr(
+        broken_executor{others == 0 ? why : why + " (so did " + std::to_string(others) + " more)"});
+    if (std::exchange(told, true)) v.of->call().mark_observed();
+  }
   count(verdicts);
   held.unlock();
   conclude(verdicts, held);

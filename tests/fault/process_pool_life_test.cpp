@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -29,6 +30,10 @@ int hang(gate_handle at) {
   for (;;) ::pause();
 }
 void hang_at_start(gate_handle at) { hang(at); }
+void throw_when_told(gate_handle at) {
+  pass(at, 0);
+  throw std::domain_error{"it has expired"};
+}
 
 const child_program has_a_finalizer_that_throws{"has_a_finalizer_that_throws", [] {
                                                   auto options = workers(1);
@@ -67,6 +72,48 @@ TEST(process_pool_life, an_initializer_that_throws_is_told_to_the_hook) {
 
   ASSERT_EQ(log.entries().size(), 1U);
   EXPECT_EQ(log.entries()[0], "initializer with a licence: it has expired");
+}
+
+TEST(process_pool_life, calls_of_a_broken_pool_that_nobody_asks_are_reported_once) {
+  const unhandled_log log;
+  const gate here;
+  {
+    auto options = workers(1);
+    options.initializer = bind(&throw_when_told, here.handle());
+    process_pool_executor pool{std::move(options)};
+    for (int i = 0; i < 10; ++i) static_cast<void>(pool.submit(&add_one, i));
+    here.open();
+  }
+
+  const auto entries = log.entries();
+  ASSERT_EQ(entries.size(), 2U) << "the initializer, and one call";
+  EXPECT_NE(entries[1].find("(so did 9 more)"), std::string::npos) << entries[1];
+}
+
+TEST(process_pool_life, an_initializer_that_never_returns_is_ended_when_its_time_is_over) {
+  const unhandled_log log;
+  const gate here;
+  auto options = workers(1);
+  options.initializer = bind(&hang_at_start, here.handle());
+  options.initializer_timeout = short_time;
+  process_pool_executor pool{std::move(options)};
+
+  const std::string why = failure_of<broken_executor>(pool.submit(&add_one, 1));
+
+  EXPECT_NE(why.find("initializer_timeout"), std::string::npos) << why;
+}
+
+TEST(process_pool_life, an_initializer_that_returns_in_time_leaves_no_limit_behind) {
+  auto options = workers(1);
+  options.initializer = [] {};
+  options.initializer_timeout = small_time;
+  process_pool_executor pool{std::move(options)};
+  const int first = pool.submit(&own_pid).get();
+  const auto end = std::chrono::steady_clock::now() + 2 * small_time;
+
+  while (std::chrono::steady_clock::now() < end) std::this_thread::yield();
+
+  EXPECT_EQ(pool.submit(&own_pid).get(), first);
 }
 
 TEST(process_pool_life, a_finalizer_may_throw_anything) {

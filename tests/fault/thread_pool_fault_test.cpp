@@ -223,6 +223,24 @@ TEST(thread_pool_fault, f49_a_posted_call_of_a_broken_pool_is_reported) {
   EXPECT_EQ(entries[1].rfind("posted call: thread_pool", 0), 0U) << entries[1];
 }
 
+TEST(thread_pool_fault, calls_of_a_broken_pool_that_nobody_asks_are_reported_once) {
+  const unhandled_log log;
+  const gate here;
+  {
+    thread_pool_executor pool{{.max_workers = 1, .initializer = [&] {
+                                 pass(here.handle(), 0);
+                                 throw no_licence{};
+                               }}};
+    for (int i = 0; i < 10; ++i) {
+      static_cast<void>(pool.submit([] { return 1; }));
+      pool.post([] {});
+    }
+    here.open();
+  }
+
+  EXPECT_EQ(log.entries().size(), 2U) << "the initializer, and one call";
+}
+
 TEST(thread_pool_fault, f49_an_initializer_that_throws_on_a_later_worker_breaks_the_pool) {
   const unhandled_log log;
   const gate here;
