@@ -69,16 +69,23 @@ resources left_since(const resources& before) {
 
 }  // namespace
 
-void leak_check::OnTestStart(const testing::TestInfo&) { before_ = present(); }
+void leak_check::OnTestStart(const testing::TestInfo&) {
+  before_ = present();
+  if (live_blocks != nullptr) blocks_before_ = live_blocks();
+}
 
 void leak_check::OnTestEnd(const testing::TestInfo&) {
   // A joined thread stays listed until the kernel is done with it.
   const auto deadline = std::chrono::steady_clock::now() + small_time;
+  const auto blocks_left = [&] {
+    return live_blocks != nullptr ? live_blocks() - blocks_before_ : 0;
+  };
   resources left = left_since(before_);
-  while (!left.empty() && std::chrono::steady_clock::now() < deadline) {
+  while ((!left.empty() || blocks_left() > 0) && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::sleep_for(std::chrono::milliseconds{1});
     left = left_since(before_);
   }
+  EXPECT_LE(blocks_left(), 0) << "the test left blocks of futures or calls behind";
   for (const auto& [what, name] : left) {
     ADD_FAILURE() << "the test left behind: " << what << " (" << name << ")";
   }

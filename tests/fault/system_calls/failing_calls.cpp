@@ -196,7 +196,7 @@ int poll(struct pollfd* events, nfds_t size, int timeout) {
 }
 int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                 const posix_spawnattr_t* attributes, char* const arguments[],
-                char* const environment[]) noexcept {
+                char* const environment[]) {
   static auto* const real =
       hidden<int(pid_t*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*,
                  char* const*, char* const*)>("posix_spawn");
