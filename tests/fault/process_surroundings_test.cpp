@@ -84,7 +84,6 @@ struct own_directory {
 };
 
 bool is_root() { return ::geteuid() == 0; }
-constexpr unsigned nobody = 65534;
 
 // --- calls ---
 
