@@ -19,7 +19,9 @@ int main() {
   pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // before there is any other thread
 
   std::stop_source stop;
-  std::jthread watcher{[&stop, ends] {
+  std::jthread watcher{[&stop, ends](std::stop_token over) {
+    // Else its destructor would wait for a signal that nobody sends.
+    const std::stop_callback wake{over, [self = pthread_self()] { pthread_kill(self, SIGTERM); }};
     int signal = 0;
     sigwait(&ends, &signal);
     stop.request_stop();

@@ -20,6 +20,8 @@
 //            the callable and the views refer to any more, however the loop was left; but for
 //            detach(). It terminates the program if it would wait for ever (an element waits for the
 //            call that leaves the loop, or drops the results itself), or has no memory to wait with.
+// Input      With buffer_size the loop reads elements until so many are under way, and then waits for a
+//            result: an input that blocks, or throws, holds up those that are ready.
 // Waiting    On a worker of the same pool, the elements that nobody has begun are run inline. So they
 //            are in any loop with caller_runs, for which one worker fewer is called in: there a
 //            timeout cannot end before an element that the loop itself runs. Not with buffer_size,
@@ -28,8 +30,8 @@
 //            limit, retries and a memory limit of its own. Automatic chunks change their size: with limits,
 //            give a chunk_size, of 1 if one bad element is to cost no other, since of a chunk whose worker
 //            dies or runs out of time no result is left. When its stop_token is stopped, what has not begun
-//            is cancelled, what runs is asked to stop, and the iteration ends with cancelled_error after what
-//            had begun; ordered, after what comes before the first that had not. In a worker process,
+//            is cancelled, what runs is asked to stop, by this_worker::stop_token(), and the iteration ends
+//            with cancelled_error after what had begun; ordered, after what comes before the first that had not. In a worker process,
 //            elements that do not end within call.grace are killed: then it ends with worker_died.
 //            expires_in counts from the submission of each chunk: without buffer_size, from the call of map.
 // Threads    The results belong to one thread; the callable is called by several at once, as const.

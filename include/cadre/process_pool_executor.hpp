@@ -169,7 +169,7 @@ struct worker_settings {
   // The single options, each of which can be had alone. From no_capabilities on they imply
   // no_new_privileges.
   bool no_new_privileges = false;
-  bool new_session = false;  ///< setsid: no terminal, so Ctrl-C and Ctrl-Z do not reach the worker
+  bool new_session = false;  ///< setsid: no terminal; one session for the workers of a program
   std::optional<std::uint64_t> core_size = {};  ///< bytes of a core file; 0: none, in no way
   std::optional<std::uint64_t> file_size = {};  ///< bytes of a file or a shared_buffer; then EFBIG
   std::optional<std::uint64_t> locked_memory = {};  ///< bytes

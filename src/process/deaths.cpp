@@ -208,8 +208,7 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
         "its memory was damaged, or cadre has a fault, so that it lost its place among what it was "
         "sent";
   } else if (how.signal == SIGKILL && how.peak_memory != 0) {
-    death.hint = "if nobody killed it, the kernel did for want of memory; it had used " +
-                 std::to_string(how.peak_memory >> 20) + " MiB";
+    death.hint = "if nobody killed it, the kernel did for want of memory";
   }
   if (how.crash) {
     // Of a signal that somebody sent, the kernel tells who did in the same place.

@@ -89,7 +89,11 @@ class parent_kept {
   int signal_ = 0;
 };
 
+// Of the zygote, and of the workers that it forks.
+constinit bool is_session_of_workers = false;
+
 void begin_session() {
+  if (is_session_of_workers) return;
   // The leader of a process group, as a worker of start_method::fork is, must leave it first.
   if (::getpgrp() == ::getpid()) ::setpgid(0, ::getpgid(::getppid()));
   if (::setsid() < 0) fail("setsid was refused: " + last_error());
@@ -247,6 +251,11 @@ void require_possible_sandbox(const worker_settings& settings, cadre::start_meth
   }
 }
 
+void begin_session_of_workers() noexcept {
+  // Else each worker begins one.
+  if (::setsid() >= 0) is_session_of_workers = true;
+}
+
 void apply_sandbox(const sandbox_spec& spec) {
   if (spec == sandbox_spec{}) return;
   confinement gaps{spec};
@@ -259,7 +268,7 @@ void apply_sandbox(const sandbox_spec& spec) {
   const bool filters = filters_system_calls(spec);
   const parent_kept parent;
   if (restricts) memory_use::keep_open();  // for max_memory, when no more files can be opened
-  if (spec.strict || spec.new_session) begin_session();
+  if (spec.leaves_session()) begin_session();
   if (spec.strict) forget_keyboard();
   const bool has_own_users =
       (spec.strict || spec.own_namespaces) && enter_namespaces(gaps, spec.own_namespaces);

@@ -35,6 +35,7 @@ struct sandbox_spec {
   std::optional<std::uint64_t> private_memory;  // beyond what there is
 
   bool operator==(const sandbox_spec&) const = default;
+  bool leaves_session() const noexcept { return strict || new_session; }
   bool reads_files() const noexcept { return !readable_paths.empty() || writes_files(); }
   bool writes_files() const noexcept { return !writable_paths.empty(); }
 };
@@ -44,6 +45,11 @@ sandbox_spec sandbox_of(const worker_settings& settings, std::size_t max_message
 
 /// Throws std::invalid_argument, with a sentence, for what contradicts itself.
 void require_possible_sandbox(const worker_settings& settings, cadre::start_method how);
+
+/// Once in a zygote: the workers that it forks are in a session of their own, without a terminal, together.
+/// A session for each would be a group for the scheduler, too (autogroup, see sched(7)), which on a busy
+/// machine waits long for its first turn.
+void begin_session_of_workers() noexcept;
 
 /// Applies it to this process, which has one thread. Throws std::runtime_error with a sentence.
 void apply_sandbox(const sandbox_spec& sandbox);

@@ -112,7 +112,9 @@ std::shared_ptr<zygote_link> worker_starter::link(const zygote_link::kind& wante
   }
   // What the program was before, it will hardly be again.
   for (const auto& [id, zygote] : zygotes_) {
-    if (zygote->of.keeps_descendants != wanted.keeps_descendants || !zygote->accepts) continue;
+    zygote_link::kind as_it_was = wanted;
+    as_it_was.identity = zygote->of.identity;
+    if (zygote->of != as_it_was || !zygote->accepts) continue;
     zygote->accepts = false;
     retire_if_idle(*zygote);
   }
@@ -139,7 +141,8 @@ void worker_starter::begin(start_request& request, start_order& order) {
   const bool forks = request.spec.method == start_method::fork;
   const process_status status;
   const zygote_link::kind wanted{forks ? std::string{} : process_identity(status),
-                                 request.spec.keep_descendants};
+                                 request.spec.keep_descendants,
+                                 request.spec.sandbox.leaves_session()};
   const auto crash = std::make_shared<crash_page>();
   // A fork has all of it.
   surroundings_snapshot here = forks ? surroundings_snapshot{} : take_snapshot(status);

@@ -25,6 +25,7 @@
 #include "process/crash_report.hpp"
 #include "process/descendants.hpp"
 #include "process/role.hpp"
+#include "process/sandbox.hpp"
 #include "process/sentinel.hpp"
 #include "process/surroundings.hpp"
 #include "process/worker_process.hpp"
@@ -120,13 +121,8 @@ class zygote {
           (found <= 0 ? clock::now() >= *look_at_ : clock::now() >= *look_at_ + longest_delay)) {
         end_descendants();
       }
-      if (!first) continue;
       // Only now: the first worker need not wait for it.
-      sentinel_ = start_sentinel(parent_);
-      if (sentinel_ == 0) continue;
-      spared_.push_back(sentinel_);
-      // The program may have been stopped before there was one.
-      follow_program_at_ = clock::now() + look_for_program;
+      if (first) watch_terminal();
     }
   }
 
@@ -154,6 +150,23 @@ class zygote {
       if (end_signals[i] == SIGTERM && is_default) continue;
       ::sigaction(end_signals[i], &users_end_actions_[i], nullptr);
     }
+  }
+
+  /// By a sentinel, in the program's process group.
+  void watch_terminal() {
+    if (std::exchange(watches_terminal_, true)) return;
+    sentinel_ = start_sentinel(parent_);
+    if (sentinel_ == 0) return;
+    spared_.push_back(sentinel_);
+    // The program may have been stopped before there was one.
+    follow_program_at_ = clock::now() + look_for_program;
+  }
+
+  /// All workers of this zygote are to leave the program's session, as this process does, once.
+  void leave_session() {
+    if (std::exchange(has_left_session_, true)) return;
+    watch_terminal();  // from outside, no process can join the program's group
+    begin_session_of_workers();
   }
 
   int pause() const {
@@ -206,6 +219,7 @@ class zygote {
       keeps_descendants_ = request.spec.keep_descendants;
       // Before the first fork: the flag is for what is forked later.
       if (!keeps_descendants_) become_subreaper();
+      if (request.spec.sandbox.leaves_session()) leave_session();
       // A fork would copy this thread only, and the locks of all others as they are.
       const bool fork = request.spec.method == start_method::zygote && has_one_thread();
       children_.reserve(children_.size() + 1);
@@ -401,6 +415,8 @@ class zygote {
   struct sigaction users_sigchld_ {};
   std::array<struct sigaction, end_signals.size()> users_end_actions_{};
   bool keeps_descendants_ = false;
+  bool watches_terminal_ = false;
+  bool has_left_session_ = false;
   std::vector<child> children_;  // workers
   std::vector<pid_t> spared_;    // not ours to end
   std::vector<std::array<std::uint64_t, 2>> limits_;

@@ -24,6 +24,7 @@ class zygote_link {
   struct kind {
     std::string identity;
     bool keeps_descendants = false;
+    bool leaves_session = false;
 
     friend bool operator==(const kind&, const kind&) = default;
   };

@@ -148,6 +148,20 @@ TEST(process_pool_fault, a_call_of_a_null_pointer_says_where_it_was) {
   EXPECT_NE(death.backtrace().find("calls_nothing("), std::string::npos) << death.backtrace();
 }
 
+TEST(process_pool_fault, a_sigsegv_that_somebody_sent_is_no_crash_that_comes_again) {
+  if (sanitized) GTEST_SKIP() << "sanitizers report crashes themselves";
+  const gate here;
+  process_pool_executor pool{1};
+  const auto running = pool.submit(&hang, here.handle());
+  here.await_arrivals(1);
+
+  ::kill(pool.worker_pids().at(0), SIGSEGV);
+
+  const std::string why = failure_of<worker_died>(running);
+  EXPECT_NE(why.find("SIGSEGV"), std::string::npos) << why;
+  EXPECT_EQ(why.find("crash again"), std::string::npos) << why;
+}
+
 TEST(process_pool_fault, an_exit_with_code_0_is_a_death_too) {
   process_pool_executor pool{1};
 
