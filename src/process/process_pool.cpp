@@ -336,8 +336,8 @@ void process_pool_executor::impl::fail_queued(lock& held, const std::string& why
   while (!queue_.empty()) verdicts.push_back({&queue_.pop()});
   for (verdict& v : verdicts) {
     const std::size_t others = &v == verdicts.data() ? verdicts.size() - 1 : 0;
-    v.error = std::make_exception_ptr(
-        broken_executor{others == 0 ? why : why + " (so did " + std::to_string(others) + " more)"});
+    v.error = std::make_exception_ptr(broken_executor{
+        others == 0 ? why : why + " (so did at least " + std::to_string(others) + " more)"});
     if (std::exchange(told, true)) v.of->call().mark_observed();
   }
   count(verdicts);

@@ -92,11 +92,14 @@ class parent_kept {
 // Of the zygote, and of the workers that it forks.
 constinit bool is_session_of_workers = false;
 
-void begin_session() {
-  if (is_session_of_workers) return;
-  // The leader of a process group, as a worker of start_method::fork is, must leave it first.
+/// The leader of a process group, as a zygote is, and a worker of start_method::fork, must leave that first.
+bool leave_session() noexcept {
   if (::getpgrp() == ::getpid()) ::setpgid(0, ::getpgid(::getppid()));
-  if (::setsid() < 0) fail("setsid was refused: " + last_error());
+  return ::setsid() >= 0;
+}
+
+void begin_session() {
+  if (!is_session_of_workers && !leave_session()) fail("setsid was refused: " + last_error());
 }
 
 /// A terminal that is its standard output or error is open for reading, too, as a rule, but what is typed
@@ -252,8 +255,7 @@ void require_possible_sandbox(const worker_settings& settings, cadre::start_meth
 }
 
 void begin_session_of_workers() noexcept {
-  // Else each worker begins one.
-  if (::setsid() >= 0) is_session_of_workers = true;
+  is_session_of_workers = leave_session();  // else each worker begins one
 }
 
 void apply_sandbox(const sandbox_spec& spec) {

@@ -87,7 +87,7 @@ TEST(process_pool_life, calls_of_a_broken_pool_that_nobody_asks_are_reported_onc
 
   const auto entries = log.entries();
   ASSERT_EQ(entries.size(), 2U) << "the initializer, and one call";
-  EXPECT_NE(entries[1].find("(so did 9 more)"), std::string::npos) << entries[1];
+  EXPECT_NE(entries[1].find("(so did at least "), std::string::npos) << entries[1];
 }
 
 TEST(process_pool_life, an_initializer_that_never_returns_is_ended_when_its_time_is_over) {
