@@ -40,7 +40,7 @@ struct executor_stats {
   std::uint64_t finished = 0;   ///< returned; chunks of map also if an element threw
   std::uint64_t failed = 0;     ///< threw
   std::uint64_t cancelled = 0;  ///< cancelled before they began, or expired in the queue
-  unsigned workers = 0;         ///< threads that exist
+  unsigned workers = 0;         ///< threads or processes that exist
   unsigned idle = 0;            ///< of these, with nothing to run
   // Of executors with worker processes; 0 for others:
   std::uint64_t workers_started = 0;  ///< processes, those that replaced others among them

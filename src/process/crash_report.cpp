@@ -33,7 +33,8 @@ struct frame {
 
 /// The shared page. Plain memory: the parent reads it when the worker is dead.
 struct record {
-  std::uint32_t state;  // `complete`, once all is written
+  std::uint32_t
+      state;  // `complete`, once what the kernel said is written; the frames come after it
   std::int32_t signal;
   std::int32_t code;
   std::int32_t system_call;  // of SIGSYS
@@ -150,6 +151,10 @@ void write_record(record& to, int signal, const siginfo_t& info, void* context) 
   to.code = info.si_code;
   to.address = reinterpret_cast<std::uint64_t>(info.si_addr);
   to.system_call = signal == SIGSYS && info.si_code == by_filter ? info.si_syscall : -1;
+  to.frame_count = 0;
+  to.module_count = 0;
+  // Whoever damaged the stack ends the process in what follows, by the same signal.
+  to.state = complete;
   const interrupted_code crash{context};
   stack_walk walk{crash.first_pc()};
   _Unwind_Backtrace(&stack_walk::add, &walk);
@@ -169,7 +174,6 @@ void write_record(record& to, int signal, const siginfo_t& info, void* context) 
   }
   to.frame_count = frames;
   to.module_count = modules;
-  to.state = complete;
 }
 
 void on_crash(int signal, siginfo_t* info, void* context) {

@@ -361,8 +361,8 @@ struct then_traits {
   template <typename F>
   static future<result_type> make_unflattened(executor* where, const future<T>& from,
                                               F&& function) {
-    access::state_of(
-        from);  // throws if it is empty, before there is a state that would wait for it
+    // Throws if it is empty, before there is a state that would wait for it.
+    access::state_of(from);
     auto* next =
         new then_state<T, Function, result_type, whole>{where, from, std::forward<F>(function)};
     auto result =
