@@ -76,7 +76,7 @@ void leak_check::OnTestStart(const testing::TestInfo&) {
 
 void leak_check::OnTestEnd(const testing::TestInfo&) {
   // A joined thread stays listed until the kernel is done with it.
-  const auto deadline = std::chrono::steady_clock::now() + small_time;
+  const auto deadline = std::chrono::steady_clock::now() + medium_time;
   const auto blocks_left = [&] {
     return live_blocks != nullptr ? live_blocks() - blocks_before_ : 0;
   };

@@ -9,7 +9,15 @@
 #include <cstdint>
 #include <thread>
 
+#include "support/leak_check.hpp"
+
 namespace {
+
+long blocks = 0;
+[[maybe_unused]] const bool counts_blocks = [] {
+  cadre::test::live_blocks = [] { return blocks; };
+  return true;
+}();
 
 std::uint32_t never_woken = 0;
 
@@ -25,4 +33,5 @@ TEST(guilty, leaves_a_descriptor) { ASSERT_GE(::open("/dev/null", O_RDONLY), 0);
 TEST(guilty, leaves_a_child) {
   if (::fork() == 0) ::_exit(0);
 }
+TEST(guilty, leaves_a_block) { ++blocks; }
 TEST(guilty, hangs) { sleeps_for_ever(); }

@@ -72,6 +72,13 @@ TEST(leak_check, a_child_left_behind_fails_the_test) {
   EXPECT_TRUE(contains(child.out, "the test left behind: child process"));
 }
 
+TEST(leak_check, a_block_left_behind_fails_the_test) {
+  const ended child = run_guilty("leaves_a_block");
+
+  EXPECT_EQ(child.exit_code, 1);
+  EXPECT_TRUE(contains(child.out, "the test left blocks of futures or calls behind"));
+}
+
 TEST(hang_detector, a_test_that_hangs_ends_with_its_stack) {
   const ended child = run_guilty("hangs");
 
