@@ -173,7 +173,8 @@ struct CADRE_API worker_death {
   int exit_code = 0;
   std::string call = {};  ///< the name of the call that it ran, if that has one
   std::optional<std::uint64_t> fault_address = {};  ///< of a SIGSEGV or SIGBUS that nobody sent
-  /// Of a crash, innermost first. None if a thread that the call started overflowed its stack.
+  /// Of a crash, innermost first, as far as its stack is whole. None if no handler of the library could run: a
+  /// thread that the call started overflowed its stack, or the call has a handler of its own.
   std::vector<stack_frame> frames = {};
   std::uint64_t peak_memory = 0;  ///< in bytes; 0: unknown
   std::string hint = {};          ///< what the pool can tell about the cause

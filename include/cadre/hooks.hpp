@@ -17,7 +17,8 @@
 
 namespace cadre {
 
-/// One exception that nobody caught.
+/// One exception that nobody caught. All calls of a broken executor fail with the same words, a
+/// broken_executor, which is reported once.
 struct unhandled {
   std::string_view where;    ///< "call", "posted call", "done callback", "initializer", "finalizer"
   std::string_view name;     ///< the name given at submit; empty if none

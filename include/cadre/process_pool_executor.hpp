@@ -85,7 +85,7 @@ enum class start_method : std::uint8_t {
 
 enum class on_worker_death : std::uint8_t {
   replace_worker,  ///< the call fails, the pool goes on
-  break_pool,      ///< as Python's: all other calls fail with broken_executor
+  break_pool,      ///< as Python's: that call and all others fail with broken_executor
 };
 
 /// A call without arguments that workers make: a function, a captureless lambda, an aggregate functor,

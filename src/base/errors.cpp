@@ -40,8 +40,6 @@ bool is_crash(const worker_death& how) {
   switch (how.signal) {
     case SIGSEGV:
     case SIGBUS:
-      // It could still say where it was, but no address: somebody has sent the signal.
-      return how.fault_address || how.frames.empty();
     case SIGILL:
     case SIGFPE:
     case SIGABRT:

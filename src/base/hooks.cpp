@@ -6,6 +6,8 @@
 #include <cxxabi.h>
 #include <unistd.h>
 
+#include <memory>
+#include <new>
 #include <string>
 #include <typeinfo>
 #include <utility>
@@ -44,6 +46,29 @@ void print_unhandled(const unhandled& u) noexcept {
 
 constinit sync::atomic<unhandled_hook> current_hook{&print_unhandled};
 
+// What was last reported of a broken executor.
+constinit sync::atomic<std::string*> last_broken{nullptr};
+
+/// All calls of a broken executor fail with the same words, which are reported once. Others are new.
+bool is_new(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const broken_executor& e) {
+    try {
+      auto mine = std::make_unique<std::string>(e.what());
+      const std::string words = *mine;
+      // acq_rel: pairs with itself on the thread that reported the one before.
+      const std::unique_ptr<std::string> before{
+          last_broken.exchange(mine.release(), std::memory_order_acq_rel)};
+      return before == nullptr || *before != words;
+    } catch (const std::bad_alloc&) {
+      return true;
+    }
+  } catch (...) {
+    return true;
+  }
+}
+
 }  // namespace
 
 unhandled_hook set_unhandled_hook(unhandled_hook hook) noexcept {
@@ -55,6 +80,7 @@ unhandled_hook set_unhandled_hook(unhandled_hook hook) noexcept {
 
 void detail::report_unhandled(std::string_view where, std::string_view name,
                               std::exception_ptr error) noexcept {
+  if (!is_new(error)) return;
   // acquire: pairs with the exchange in set_unhandled_hook().
   current_hook.load(std::memory_order_acquire)({where, name, std::move(error)});
 }

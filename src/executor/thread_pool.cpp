@@ -387,11 +387,9 @@ void thread_pool_executor::impl::break_pool(const char* what,
   drop_pending(error);
 }
 
-/// Cancels every queued call, or fails it with `reason`: of those whose error nobody asks for, one is
-/// reported.
+/// Cancels every queued call, or fails it with `reason`.
 void thread_pool_executor::impl::drop_pending(const std::exception_ptr& reason) noexcept {
   detail::state_base* begun = nullptr;
-  bool told = false;
   const auto drop = [&](detail::state_base& call) {
     if (reason == nullptr && call.is_rest()) {
       call.queue_next = std::exchange(begun, &call);
@@ -401,9 +399,7 @@ void thread_pool_executor::impl::drop_pending(const std::exception_ptr& reason) 
       call.cancel();
     } else if (call.is_posted() || call.try_start()) {
       call_begins();
-      const bool is_quiet = std::exchange(told, true);
-      if (is_quiet) call.mark_observed();
-      call.fail(is_quiet && call.is_posted() ? nullptr : reason);
+      call.fail(reason);
       // relaxed: statistics order nothing.
       (reason == nullptr ? cancelled_ : ended_elsewhere_[false])
           .fetch_add(1, std::memory_order_relaxed);

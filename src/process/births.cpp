@@ -161,12 +161,10 @@ void process_pool_executor::impl::launch_failed(const launch_result& how, lock& 
   // processes may be had again.
   if (failed_starts_ < start_budget || has_workers()) return;
   start_succeeded();  // the next calls have a budget of their own
-  bool told = false;
   fail_queued(held,
               "process_pool \"" + options_.name + "\": no worker can be started: " + how.failure +
-                  "; its pending calls failed: " +
-                  (how.passes ? "submit them again later" : "mend that, and submit them again"),
-              told);
+                  pending_calls_failed() +
+                  (how.passes ? "submit them again later" : "mend that, and submit them again"));
 }
 
 /// The lowest number that no other worker has, but for those that end.

@@ -191,9 +191,9 @@ void process_pool_executor::impl::stop_head(remote_worker& w, task& t) {
 /// A worker that did not say hello in time, or does not end though it has nothing else to do.
 void process_pool_executor::impl::force_end(remote_worker& w) {
   if (w.now == remote_worker::condition::starting) return condemn(w, silent);
-  if (w.now == remote_worker::condition::ready) {
-    return condemn(w, w.initialising ? initialises_for_ever : unresponsive);
-  }
+  const bool is_limited = options_.initializer_timeout != std::chrono::nanoseconds::max();
+  if (w.initialising && is_limited) return condemn(w, initialises_for_ever);
+  if (w.now == remote_worker::condition::ready) return condemn(w, unresponsive);
   constexpr std::array signals{SIGTERM, SIGKILL};
   if (w.end_steps >= signals.size()) {
     w.end_limit = detail::never;  // it was killed for another reason meanwhile

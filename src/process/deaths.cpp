@@ -66,7 +66,7 @@ void process_pool_executor::impl::bury_dead(lock& held) {
   }
   pump();
   // What came back from the last workers has nowhere to go.
-  if (!broken_why_.empty()) fail_queued(held, broken_why_, broken_told_);
+  if (!broken_why_.empty()) fail_queued(held, broken_why_);
   if (killed_) {
     held.unlock();
     detail::callback_taker* const outer = detail::set_this_thread_taker(this);
@@ -207,12 +207,17 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
     death.hint =
         "its memory was damaged, or cadre has a fault, so that it lost its place among what it was "
         "sent";
+  } else if (how.crash && how.crash->code <= 0 && how.signal != SIGABRT) {
+    death.hint =
+        "somebody sent it that signal; submit the call again, or with {.retries}, if it may run "
+        "twice";
   } else if (how.signal == SIGKILL && how.peak_memory != 0) {
     death.hint = "if nobody killed it, the kernel did for want of memory";
   }
   if (how.crash) {
     // Of a signal that somebody sent, the kernel tells who did in the same place.
-    const bool by_kernel = how.crash->code > 0;
+    // And of an address that no processor can have (SI_KERNEL) it tells none.
+    const bool by_kernel = how.crash->code > 0 && how.crash->code != SI_KERNEL;
     if (by_kernel && (how.signal == SIGSEGV || how.signal == SIGBUS)) {
       death.fault_address = how.crash->address;
     }
@@ -224,8 +229,6 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
 /// Fails what is pending; nothing is accepted any more.
 void process_pool_executor::impl::break_pool(std::string why, lock& held) {
   if (!broken_why_.empty()) return;
-  broken_why_ = "process_pool \"" + options_.name + "\": it is broken, since " + std::move(why) +
-                "; its pending calls failed: make a new pool";
   close();
   start_wanted_ = false;
   for (auto& [token, w] : workers_) {
@@ -234,7 +237,9 @@ void process_pool_executor::impl::break_pool(std::string why, lock& held) {
       starter_->kill(w->process, SIGKILL);
     }
   }
-  fail_queued(held, broken_why_, broken_told_);
+  broken_why_ = "process_pool \"" + options_.name + "\": it is broken, since " + std::move(why) +
+                pending_calls_failed() + "make a new pool";
+  fail_queued(held, broken_why_);
 }
 
 }  // namespace cadre

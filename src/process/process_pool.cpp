@@ -330,16 +330,18 @@ void process_pool_executor::impl::cancel_pending() {
   for (const auto& call : calls) call->cancel();
 }
 
-/// Fails what is queued. Of calls that nobody asks for their error, one is reported, unless `told`.
-void process_pool_executor::impl::fail_queued(lock& held, const std::string& why, bool& told) {
+/// For a sentence about why, and what now. Under the lock, before fail_queued().
+std::string process_pool_executor::impl::pending_calls_failed() const {
+  const std::size_t calls = queue_.size();
+  return calls == 1 ? "; its pending call failed: "
+                    : "; its " + std::to_string(calls) + " pending calls failed: ";
+}
+
+/// Fails what is queued.
+void process_pool_executor::impl::fail_queued(lock& held, const std::string& why) {
   std::vector<verdict> verdicts;
-  while (!queue_.empty()) verdicts.push_back({&queue_.pop()});
-  for (verdict& v : verdicts) {
-    const std::size_t others = &v == verdicts.data() ? verdicts.size() - 1 : 0;
-    v.error = std::make_exception_ptr(broken_executor{
-        others == 0 ? why : why + " (so did at least " + std::to_string(others) + " more)"});
-    if (std::exchange(told, true)) v.of->call().mark_observed();
-  }
+  while (!queue_.empty())
+    verdicts.push_back({&queue_.pop(), nullptr, std::make_exception_ptr(broken_executor{why})});
   count(verdicts);
   held.unlock();
   conclude(verdicts, held);

@@ -119,7 +119,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   void fail_unsent(detail::state_base& call, std::exception_ptr reason) noexcept;
   void take_away(process::task& t) noexcept;
   void cancel_pending();
-  void fail_queued(lock& held, const std::string& why, bool& told);
+  std::string pending_calls_failed() const;
+  void fail_queued(lock& held, const std::string& why);
   void tell_shutdown() noexcept;
   bool wait_until_idle(detail::time_point deadline) noexcept;
   void join_collector() noexcept;
@@ -248,7 +249,6 @@ class process_pool_executor::impl final : public detail::call_owner,
   bool pausing_ = false;        // after a failed start, until:
   clock::time_point next_start_{};
   std::string broken_why_;
-  bool broken_told_ = false;       // to whoever reads reports of exceptions that nobody caught
   bool breaking_ = false;          // the crew is about to break the pool
   std::uint64_t mean_run_ns_ = 0;  // of late; 0: not known
   executor_stats totals_;

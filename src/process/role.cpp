@@ -51,7 +51,8 @@ constinit int boot_socket = -1;
 constinit bool diverted_by_preload = false;
 constinit bool init_was_called = false;
 constinit pid_t zygote_itself = 0;  // not the workers forked from it
-constinit unsigned my_depth = 0;    // of a worker's pool's worker: 2
+constinit pid_t executed_by = 0;
+constinit unsigned my_depth = 0;  // of a worker's pool's worker: 2
 
 // Deeper than a program nests its pools on purpose. Each level costs a zygote and a worker, and a call
 // that makes a pool for a call like itself would go on for ever.
@@ -103,6 +104,7 @@ bool is_ours(int socket) {
   size = sizeof maker;
   if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &maker, &size) != 0) return false;
   if (type != SOCK_SEQPACKET || maker.uid != ::geteuid()) return false;
+  executed_by = maker.pid;
   if (maker.pid == ::getppid()) return true;
   // The maker is not our parent. If it is dead, nobody waits for this process.
   pollfd state{socket, 0, 0};
@@ -251,6 +253,8 @@ void serve_role_in_main() noexcept {
   if (!start_hook_ran && my_role == role::users) find_role();
   serve_role();
 }
+
+pid_t executor_of_this_process() noexcept { return executed_by; }
 
 bool awaits_role() noexcept { return my_role != role::users; }
 

@@ -38,6 +38,9 @@ void require_may_have_workers();
 /// While static objects are initialised in a copy of this program, which has not taken its role yet.
 bool awaits_role() noexcept;
 
+/// Of a process that took a role: who executed it. It was the parent, and may be dead by now.
+pid_t executor_of_this_process() noexcept;
+
 /// In a worker that was forked from the pool's own process: it is one level deeper.
 void count_fork() noexcept;
 

@@ -99,14 +99,14 @@ void become_worker(const start_request& request, std::vector<ipc::descriptor> fd
 }
 
 void run_executed_worker(ipc::packet_socket boot) noexcept {
-  const pid_t parent = ::getppid();
   std::optional<received_message> received = receive(boot);
   boot.close();
   auto* request = received ? std::get_if<start_request>(&received->message) : nullptr;
   if (request == nullptr || received->descriptors.empty()) ::_exit(EXIT_FAILURE);
   ipc::packet_socket control{std::move(received->descriptors.front())};
   received->descriptors.erase(received->descriptors.begin());
-  become_worker(*request, std::move(received->descriptors), std::move(control), parent);
+  become_worker(*request, std::move(received->descriptors), std::move(control),
+                executor_of_this_process());
 }
 
 bool has_one_thread() noexcept {

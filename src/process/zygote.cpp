@@ -83,7 +83,10 @@ void look_up_functions() {
 class zygote {
  public:
   explicit zygote(ipc::packet_socket control)
-      : control_{std::move(control)}, parent_{::getppid()}, parent_fd_{open_pidfd(parent_)} {
+      : control_{std::move(control)},
+        parent_{executor_of_this_process()},
+        parent_fd_{open_pidfd(parent_)} {
+    if (::getppid() != parent_) ::_exit(0);
     ::prctl(PR_SET_NAME, "cadre-zygote");
     child_has_ended = &ended_;
     struct sigaction own {};

@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "fault/process_pool_calls.hpp"
 #include "support/gate.hpp"
@@ -87,7 +88,41 @@ TEST(process_pool_life, calls_of_a_broken_pool_that_nobody_asks_are_reported_onc
 
   const auto entries = log.entries();
   ASSERT_EQ(entries.size(), 2U) << "the initializer, and one call";
-  EXPECT_NE(entries[1].find("(so did at least "), std::string::npos) << entries[1];
+  EXPECT_NE(entries[1].find("pending calls failed"), std::string::npos) << entries[1];
+}
+
+TEST(process_pool_life, a_call_of_a_broken_pool_is_reported_though_others_were_asked) {
+  const unhandled_log log;
+  const gate here;
+  auto options = workers(1);
+  options.initializer = bind(&throw_when_told, here.handle());
+  process_pool_executor pool{std::move(options)};
+  std::vector<future<int>> calls;
+  for (int i = 0; i < 10; ++i) calls.push_back(pool.submit(&add_one, i));
+  here.open();
+
+  for (std::size_t i = 0; i < 9; ++i) failure_of<broken_executor>(calls[i]);
+  pool.shutdown();
+  calls.clear();
+
+  EXPECT_EQ(log.entries().size(), 2U) << "the initializer, and the call that nobody asked";
+}
+
+TEST(process_pool_life, an_initializer_that_never_returns_holds_up_no_end) {
+  const gate here;
+  auto options = workers(1);
+  options.initializer = bind(&hang_at_start, here.handle());
+  options.initializer_timeout = small_time;
+  options.end_grace = long_time;
+  process_pool_executor pool{std::move(options)};
+  const auto f = pool.submit(&add_one, 1);
+  here.await_arrivals(1);
+  const auto begin = std::chrono::steady_clock::now();
+
+  pool.shutdown({.cancel_pending = true});
+
+  EXPECT_TRUE(f.cancelled());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, long_time);
 }
 
 TEST(process_pool_life, an_initializer_that_never_returns_is_ended_when_its_time_is_over) {
