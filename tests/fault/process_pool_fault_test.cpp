@@ -37,6 +37,11 @@ int writes_to_nowhere() {
   return 0;
 }
 
+int writes_to_no_address() {
+  writes_to(reinterpret_cast<volatile int*>(std::uintptr_t{0x4141414141414141}));
+  return 0;
+}
+
 int calls_nothing() {
   int (*volatile nothing)() = nullptr;
   return nothing() + 1;
@@ -147,6 +152,19 @@ TEST(process_pool_fault, a_call_of_a_null_pointer_says_where_it_was) {
   EXPECT_EQ(death.backtrace().find("on_crash"), std::string::npos) << death.backtrace();
   EXPECT_NE(death.backtrace().find("calls_nothing("), std::string::npos) << death.backtrace();
 }
+
+#if defined(__x86_64__)
+TEST(process_pool_fault, a_crash_at_an_address_that_no_processor_can_have_is_told_with_none) {
+  if (sanitized) GTEST_SKIP() << "sanitizers report crashes themselves";
+  process_pool_executor pool{1};
+
+  const worker_death death = death_of(pool.submit(&writes_to_no_address));
+
+  EXPECT_EQ(death.signal, SIGSEGV);
+  EXPECT_EQ(death.fault_address, std::nullopt);
+  EXPECT_FALSE(death.frames.empty());
+}
+#endif
 
 TEST(process_pool_fault, a_sigsegv_that_somebody_sent_is_no_crash_that_comes_again) {
   if (sanitized) GTEST_SKIP() << "sanitizers report crashes themselves";

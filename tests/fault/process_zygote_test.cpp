@@ -32,6 +32,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -223,6 +224,34 @@ const child_program is_killed_without_pidfds{"is killed without pidfds", [] {
                                                return 0;
                                              }};
 
+constexpr const char* orphans_name = "CADRE_WORKERS_ARE_ORPHANS";
+
+/// A static object of a worker that is executed, before it takes its role: it loses its zygote.
+[[maybe_unused]] const bool is_orphan = [] {
+  const pid_t parent = ::getppid();
+  std::string name;
+  std::getline(std::ifstream{"/proc/" + std::to_string(parent) + "/comm"}, name);
+  if (std::getenv(orphans_name) == nullptr || name != "cadre-zygote") return false;
+  std::cout << ::getpid() << ' ' << std::flush;
+  ::kill(parent, SIGKILL);
+  while (::getppid() == parent) std::this_thread::yield();
+  return true;
+}();
+
+const child_program executes_orphans{
+    "executes workers that lose their zygote, of which it has no pidfds", [] {
+      if (!deny_pidfds()) return 77;
+      ::setenv(orphans_name, "1", 1);
+      auto options = workers(1);
+      options.start_method = cadre::start_method::exec;
+      process_pool_executor pool{std::move(options)};
+      try {
+        return pool.submit(&add_one, 1).get();
+      } catch (const broken_executor&) {
+        return 0;
+      }
+    }};
+
 const child_program receives_no_pidfd{
     "has no descriptor for the pidfd of a worker", [] {
       const auto starter = worker_starter::acquire();
@@ -404,6 +433,16 @@ TEST(process_zygote, ends_with_the_program_without_pidfds) {
   if (child.exit_code == 77) GTEST_SKIP() << "no filter of system calls is possible";
   const auto all = pids_in(child.out);
   EXPECT_EQ(all.size(), 2U) << child;
+  for (const pid_t pid : all) EXPECT_TRUE(dies(pid)) << pid;
+}
+
+TEST(process_zygote, killed_while_it_executes_a_worker_leaves_none_behind) {
+  const ended child = executes_orphans.run();
+
+  if (child.exit_code == 77) GTEST_SKIP() << "no filter of system calls is possible";
+  EXPECT_EQ(child.exit_code, 0) << child;
+  const auto all = pids_in(child.out);
+  EXPECT_FALSE(all.empty());
   for (const pid_t pid : all) EXPECT_TRUE(dies(pid)) << pid;
 }
 
