@@ -48,6 +48,8 @@ class map_schedule::impl {
 
   /// Throws std::bad_alloc; then nothing was taken.
   bool take(chunk& c, state_base* by) {
+    // A stop that goes on elsewhere may not have come to the callback of this map yet.
+    if (settings_.call.stop_token.stop_requested()) drop_rest();
     const std::lock_guard lock{mutex_};
     if (next_ >= limit_) return false;
     c = {chunks_.size(), next_, next_ + choose_size()};
@@ -185,10 +187,7 @@ class map_schedule::impl {
 
   /// The rest is dropped; then what runs is asked to stop, lest who stops at once begins another element.
   void request_stop() noexcept {
-    drop(error_of([] {
-      return cancelled_error{
-          "map: it was asked to stop; the elements that had not begun were not run"};
-    }));
+    drop_rest();
     stop_.request_stop();
   }
 
@@ -219,6 +218,13 @@ class map_schedule::impl {
     bool ended = false;
     std::size_t next_ended = none;
   };
+
+  void drop_rest() noexcept {
+    drop(error_of([] {
+      return cancelled_error{
+          "map: it was asked to stop; the elements that had not begun were not run"};
+    }));
+  }
 
   /// Needs no memory.
   void append_ended(std::size_t number) noexcept {

@@ -9,7 +9,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <atomic>
 #include <chrono>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -219,6 +221,32 @@ TEST(map_call_options_of_threads, elements_of_a_loop_that_runs_some_itself_see_i
   EXPECT_THROW(for (const int n : results) seen.push_back(n), cancelled_error);
   ASSERT_FALSE(seen.empty());
   EXPECT_EQ(seen.front(), 0);
+}
+
+TEST(map_call_options_of_threads, a_stop_that_is_still_being_told_to_others_begins_no_element) {
+  const gate here;
+  thread_pool_executor pool{1};
+  const auto busy = pool.submit(&pass, here.handle(), 0);
+  here.await_arrivals(1);
+  std::stop_source source;
+  std::atomic<int> begun{0};
+  auto results = pool.map(
+      {.chunk_size = 1, .call = {.stop_token = source.get_token()}}, [&](int) { return ++begun; },
+      five);
+  std::latch is_told{1};
+  std::latch all_are_told{1};
+  const std::stop_callback other{source.get_token(), [&] {
+                                   is_told.count_down();
+                                   all_are_told.wait();
+                                 }};
+  std::jthread stopper{[&] { source.request_stop(); }};
+  is_told.wait();
+
+  here.open();
+
+  EXPECT_EQ(all_before<cancelled_error>(results), std::vector<int>{});
+  EXPECT_EQ(begun, 0);
+  all_are_told.count_down();
 }
 
 TEST(map_call_options_of_threads,
