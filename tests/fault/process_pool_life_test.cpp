@@ -6,6 +6,7 @@
 #include <cadre/process_pool_executor.hpp>
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -31,6 +32,12 @@ int hang(gate_handle at) {
   for (;;) ::pause();
 }
 void hang_at_start(gate_handle at) { hang(at); }
+void hang_at_start_without_signals(gate_handle at) {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_BLOCK, &all, nullptr);
+  hang(at);
+}
 void throw_when_told(gate_handle at) {
   pass(at, 0);
   throw std::domain_error{"it has expired"};
@@ -111,7 +118,7 @@ TEST(process_pool_life, a_call_of_a_broken_pool_is_reported_though_others_were_a
 TEST(process_pool_life, an_initializer_that_never_returns_holds_up_no_end) {
   const gate here;
   auto options = workers(1);
-  options.initializer = bind(&hang_at_start, here.handle());
+  options.initializer = bind(&hang_at_start_without_signals, here.handle());
   options.initializer_timeout = small_time;
   options.end_grace = long_time;
   process_pool_executor pool{std::move(options)};
