@@ -83,13 +83,6 @@ struct starter_of {
 
 class descendants : public testing::TestWithParam<starter_of> {};
 
-process_pool_options one_worker_by(start_method how) {
-  process_pool_options options;
-  options.max_workers = 1;
-  options.start_method = how;
-  return options;
-}
-
 /// Of a child program: starts descendants of all kinds in workers, and says which.
 void start_all(process_pool_executor& pool) {
   for (int (*start)() : {&start_child, &start_daemon, &start_program}) {

@@ -32,14 +32,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array methods{start_method::zygote, start_method::exec, start_method::fork};
-
-process_pool_options one_worker_by(start_method how) {
-  process_pool_options options = workers(1);
-  options.start_method = how;
-  return options;
-}
-
 /// A name that no other test's process has, in a place where all may write.
 std::string fresh_file(const char* name) {
   return (fs::temp_directory_path() / (std::string{name} + '-' + std::to_string(::getpid())))

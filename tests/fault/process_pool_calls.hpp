@@ -11,12 +11,14 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "support/gate.hpp"
 #include "support/timeouts.hpp"
 
 namespace cadre::test {
@@ -75,6 +77,11 @@ inline trap meet_traps(trap, way in_run, way on_encode, way on_decode) {
 inline int add_one(int n) { return n + 1; }
 inline int own_pid() { return ::getpid(); }
 
+inline int hang(gate_handle at) {
+  arrive(at, 0);
+  for (;;) ::pause();
+}
+
 inline int end(way how) {
   end_by(how);
   return 0;
@@ -83,6 +90,14 @@ inline int end(way how) {
 inline process_pool_options workers(int count) {
   process_pool_options options;
   options.max_workers = count;
+  return options;
+}
+
+inline constexpr std::array methods{start_method::zygote, start_method::exec, start_method::fork};
+
+inline process_pool_options one_worker_by(start_method how) {
+  process_pool_options options = workers(1);
+  options.start_method = how;
   return options;
 }
 

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <optional>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -20,37 +19,12 @@
 
 #include "fault/process_pool_calls.hpp"
 #include "support/gate.hpp"
-#include "support/sanitizers.hpp"
 #include "support/timeouts.hpp"
 
 namespace cadre::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr bool sanitized = under_asan || under_tsan;
-
-[[gnu::noinline]] void writes_to(volatile int* where) { *where = 1; }
-
-int writes_to_nowhere() {
-  writes_to(reinterpret_cast<volatile int*>(std::uintptr_t{0x1234}));
-  return 0;
-}
-
-int writes_to_no_address() {
-  writes_to(reinterpret_cast<volatile int*>(std::uintptr_t{0x4141414141414141}));
-  return 0;
-}
-
-int calls_nothing() {
-  int (*volatile nothing)() = nullptr;
-  return nothing() + 1;
-}
-
-int hang(gate_handle at) {
-  arrive(at, 0);
-  for (;;) ::pause();
-}
 
 int hang_deaf(gate_handle at) {
   ::signal(SIGTERM, SIG_IGN);
@@ -127,57 +101,6 @@ TEST(process_pool_fault, a_call_that_kills_its_worker_costs_itself_only) {
     }
     EXPECT_EQ(good.get_for(medium_time), 42);
   }
-}
-
-TEST(process_pool_fault, a_crash_says_where_it_was) {
-  if (sanitized) GTEST_SKIP() << "sanitizers report crashes themselves";
-  process_pool_executor pool{1};
-
-  const worker_death death = death_of(pool.submit({.name = "parse 7"}, &writes_to_nowhere));
-
-  EXPECT_EQ(death.signal, SIGSEGV);
-  EXPECT_EQ(death.fault_address, 0x1234U);
-  EXPECT_EQ(death.call, "parse 7");
-  EXPECT_NE(death.backtrace().find("writes_to_nowhere("), std::string::npos) << death.backtrace();
-}
-
-TEST(process_pool_fault, a_call_of_a_null_pointer_says_where_it_was) {
-  if (sanitized) GTEST_SKIP() << "sanitizers report crashes themselves";
-  process_pool_executor pool{1};
-
-  const worker_death death = death_of(pool.submit(&calls_nothing));
-
-  ASSERT_GE(death.frames.size(), 2U) << death.backtrace();
-  EXPECT_EQ(death.frames[0].address, 0U);
-  EXPECT_EQ(death.backtrace().find("on_crash"), std::string::npos) << death.backtrace();
-  EXPECT_NE(death.backtrace().find("calls_nothing("), std::string::npos) << death.backtrace();
-}
-
-#if defined(__x86_64__)
-TEST(process_pool_fault, a_crash_at_an_address_that_no_processor_can_have_is_told_with_none) {
-  if (sanitized) GTEST_SKIP() << "sanitizers report crashes themselves";
-  process_pool_executor pool{1};
-
-  const worker_death death = death_of(pool.submit(&writes_to_no_address));
-
-  EXPECT_EQ(death.signal, SIGSEGV);
-  EXPECT_EQ(death.fault_address, std::nullopt);
-  EXPECT_FALSE(death.frames.empty());
-}
-#endif
-
-TEST(process_pool_fault, a_sigsegv_that_somebody_sent_is_no_crash_that_comes_again) {
-  if (sanitized) GTEST_SKIP() << "sanitizers report crashes themselves";
-  const gate here;
-  process_pool_executor pool{1};
-  const auto running = pool.submit(&hang, here.handle());
-  here.await_arrivals(1);
-
-  ::kill(pool.worker_pids().at(0), SIGSEGV);
-
-  const std::string why = failure_of<worker_died>(running);
-  EXPECT_NE(why.find("SIGSEGV"), std::string::npos) << why;
-  EXPECT_EQ(why.find("crash again"), std::string::npos) << why;
 }
 
 TEST(process_pool_fault, an_exit_with_code_0_is_a_death_too) {

@@ -27,10 +27,6 @@ namespace {
 
 void take_trap(const trap&) {}
 
-int hang(gate_handle at) {
-  arrive(at, 0);
-  for (;;) ::pause();
-}
 void hang_at_start(gate_handle at) { hang(at); }
 void hang_at_start_without_signals(gate_handle at) {
   sigset_t all;
@@ -41,6 +37,12 @@ void hang_at_start_without_signals(gate_handle at) {
 void throw_when_told(gate_handle at) {
   pass(at, 0);
   throw std::domain_error{"it has expired"};
+}
+
+process_pool_options that_breaks(gate_handle when) {
+  auto options = workers(1);
+  options.initializer = bind(&throw_when_told, when);
+  return options;
 }
 
 const child_program has_a_finalizer_that_throws{"has_a_finalizer_that_throws", [] {
@@ -86,9 +88,7 @@ TEST(process_pool_life, calls_of_a_broken_pool_that_nobody_asks_are_reported_onc
   const unhandled_log log;
   const gate here;
   {
-    auto options = workers(1);
-    options.initializer = bind(&throw_when_told, here.handle());
-    process_pool_executor pool{std::move(options)};
+    process_pool_executor pool{that_breaks(here.handle())};
     for (int i = 0; i < 10; ++i) static_cast<void>(pool.submit(&add_one, i));
     here.open();
   }
@@ -101,9 +101,7 @@ TEST(process_pool_life, calls_of_a_broken_pool_that_nobody_asks_are_reported_onc
 TEST(process_pool_life, a_call_of_a_broken_pool_is_reported_though_others_were_asked) {
   const unhandled_log log;
   const gate here;
-  auto options = workers(1);
-  options.initializer = bind(&throw_when_told, here.handle());
-  process_pool_executor pool{std::move(options)};
+  process_pool_executor pool{that_breaks(here.handle())};
   std::vector<future<int>> calls;
   for (int i = 0; i < 10; ++i) calls.push_back(pool.submit(&add_one, i));
   here.open();

@@ -36,11 +36,6 @@ using namespace std::chrono_literals;
 constexpr bool sanitized = under_asan || under_tsan;
 constexpr std::size_t large = std::size_t{4} << 20;  // several times what a channel holds
 
-int hang(gate_handle at) {
-  arrive(at, 0);
-  for (;;) ::pause();
-}
-
 std::string echo(std::string text) { return text; }
 
 int compute_for(std::chrono::microseconds time) {

@@ -103,7 +103,7 @@ bool waits_for_stop(const std::stop_token& token, gate_handle) {
   return true;
 }
 
-int hang() {
+int sleep_on() {
   for (;;) std::this_thread::sleep_for(1h);
 }
 
@@ -253,7 +253,7 @@ TEST(process_sandbox, f74_limits_of_calls_hold_in_a_strict_one) {
   stopped.request_stop();
   EXPECT_TRUE(stopped.get_for(medium_time));
   EXPECT_EQ(pool.submit(&own_pid).get_for(medium_time), pid);
-  EXPECT_THROW(pool.submit({.timeout = 20ms, .grace = 5ms}, &hang).get_for(medium_time),
+  EXPECT_THROW(pool.submit({.timeout = 20ms, .grace = 5ms}, &sleep_on).get_for(medium_time),
                timeout_error);
 }
 

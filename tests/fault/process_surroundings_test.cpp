@@ -35,14 +35,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array methods{start_method::zygote, start_method::exec, start_method::fork};
-
-process_pool_options one_worker_by(start_method how) {
-  process_pool_options options = workers(1);
-  options.start_method = how;
-  return options;
-}
-
 /// What a call says in a worker of a new pool.
 template <typename Result, typename... Parameters, typename... Arguments>
 Result in_new_worker(process_pool_options options, Result (*call)(Parameters...),
