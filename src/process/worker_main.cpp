@@ -95,6 +95,13 @@ class stop_watch {
   std::uint64_t number_ = 0;                   // guarded by mutex_; 0: none
 };
 
+/// Where `what` points there is memory that can be read, if not a descriptor. AddressSanitizer would take
+/// it for the gap between two objects.
+[[gnu::no_sanitize("address")]] bool is_descriptor(const detail::call_descriptor* what,
+                                                   std::uint64_t type) noexcept {
+  return what->magic == detail::call_descriptor::expected_magic && what->type == type;
+}
+
 /// What its pool sends.
 class pool_requests final : public request_reader<ipc::worker_end> {
  public:
@@ -216,7 +223,7 @@ class server {
     if (last_ != nullptr && request.descriptor == last_address_) return *last_;
     const auto* found = static_cast<const detail::call_descriptor*>(modules_.object(
         request.descriptor, sizeof(detail::call_descriptor), alignof(detail::call_descriptor)));
-    if (found->magic != detail::call_descriptor::expected_magic || found->type != request.type) {
+    if (!is_descriptor(found, request.type)) {
       throw std::runtime_error{
           "process_pool: the worker's program has other code where this call should be; it was "
           "changed after it was started: start it again"};
