@@ -204,7 +204,16 @@ struct process_pool_options {
   worker_function initializer =
       {};                          ///< runs first in each worker; if it throws, the pool is broken
   worker_function finalizer = {};  ///< runs last in each worker that ends in good order
+  /// Runs once, before the first worker is forked, in the process from which all are (the zygote): what it
+  /// loads into static objects is in each worker, and its memory shared until it is written to. It has the
+  /// rights, environment and directory of this program at that moment, whatever `worker` says. It must
+  /// start no thread; a process that it starts lives until the last pool of this program has ended.
+  /// If it throws, crashes or starts a thread, the calls that wait fail with broken_executor, and later
+  /// ones try again. Pools with the same function and arguments share it, also one after the other while
+  /// any pool lives; it runs again when the rights of this program have changed. start_method::zygote only.
+  worker_function preload = {};
   /// A worker whose initializer takes longer is killed, by SIGKILL, and replaced as one that dies in it.
+  /// So is the zygote with a preload that takes longer; then the calls that wait fail.
   std::chrono::nanoseconds initializer_timeout = std::chrono::nanoseconds::max();
   /// A worker that had nothing to do for so long ends.
   std::chrono::nanoseconds idle_timeout = std::chrono::nanoseconds::max();

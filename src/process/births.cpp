@@ -9,6 +9,7 @@
 
 #include "process/exception_codec.hpp"
 #include "process/module_table.hpp"
+#include "process/preload.hpp"
 #include "process/process_pool.hpp"
 #include "process/role.hpp"
 #include "process/worker_main.hpp"
@@ -66,7 +67,7 @@ void process_pool_executor::impl::start_worker(lock& held) {
   const unsigned index = free_index();
   const std::uint64_t token = next_token_++;
   try {
-    process::require_may_have_workers();
+    process::require_may_have_workers(opened_before_role_);
     auto made = std::make_unique<remote_worker>(index, token, options_.max_message);
     made->launching = true;
     remote_worker& w = *workers_.emplace(token, std::move(made)).first->second;
@@ -79,8 +80,9 @@ void process_pool_executor::impl::start_worker(lock& held) {
   launch(*workers_.find(token)->second, held);
 }
 
-void process_pool_executor::impl::launch(const remote_worker& w, lock& held) noexcept {
+void process_pool_executor::impl::launch(remote_worker& w, lock& held) noexcept {
   const std::uint64_t token = w.token;
+  std::uint64_t begun = 0;
   held.unlock();  // the worker stays where it is as long as it is `launching`
   try {
     encoder argument;
@@ -88,25 +90,39 @@ void process_pool_executor::impl::launch(const remote_worker& w, lock& held) noe
                                               options_.max_message, options_.name, w.secrets()});
     const process::worker_spec spec = spec_of(w.index);
     const auto fds = w.descriptors();
-    starter_->start({spec, &process::worker_main, argument.bytes(), fds,
-                     [weak = weak_from_this(), token](const process::start_report& how) {
-                       const auto self = weak.lock();
-                       if (!self) return;
-                       self->launched(how.failure
-                                          ? failure_of(token, *how.failure)
-                                          : launch_result{token, how.id, how.pid, {}, false});
-                     },
-                     [weak = weak_from_this(), token](const death_report& how) {
-                       if (const auto self = weak.lock()) {
-                         const std::lock_guard again{self->mutex_};
-                         self->deaths_.emplace_back(token, how);
-                         self->wake_collector();
-                       }
-                     }});
+    begun = starter_->start({spec, &process::worker_main, argument.bytes(), fds,
+                             [weak = weak_from_this(), token](const process::start_report& how) {
+                               const auto self = weak.lock();
+                               if (!self) return;
+                               self->launched(
+                                   how.failure ? failure_of(token, *how.failure)
+                                               : launch_result{token, how.id, how.pid, {}, false});
+                             },
+                             [weak = weak_from_this(), token](const death_report& how) {
+                               if (const auto self = weak.lock()) {
+                                 const std::lock_guard again{self->mutex_};
+                                 self->deaths_.emplace_back(token, how);
+                                 self->wake_collector();
+                               }
+                             },
+                             options_.preload ? &process::run_preload : nullptr, preload_.bytes()});
   } catch (const std::exception& e) {
     launched(failure_of(token, e));
   }
   held.lock();
+  w.launch = begun;
+  if (options_.preload) w.end_limit = detail::deadline_after(options_.initializer_timeout);
+  if (w.now == remote_worker::condition::ending) abandon_launch(w, "the pool ends");
+}
+
+/// Under the lock. What is started may wait for a preload, which takes as long as it takes.
+void process_pool_executor::impl::abandon_launch(remote_worker& w, const char* why) noexcept {
+  if (!w.launching || w.launch == 0) return;
+  try {
+    starter_->abandon(w.launch, why);
+  } catch (const std::exception&) {
+    // No memory for the words: its end is awaited.
+  }
 }
 
 /// By whoever knows, without the lock.

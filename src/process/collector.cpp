@@ -33,6 +33,8 @@ constexpr const char* silent =
     "it did not say that it was ready, as a worker does at once; it was ended";
 constexpr const char* initialises_for_ever =
     "its initializer took longer than the initializer_timeout of the pool; it was ended";
+constexpr const char* preloads_for_ever =
+    "the preload of the pool took longer than its initializer_timeout; it was ended";
 constexpr const char* unresponsive =
     "it had nothing else to do and did not begin the call, as if it were stopped; it was ended";
 
@@ -190,6 +192,10 @@ void process_pool_executor::impl::stop_head(remote_worker& w, task& t) {
 
 /// A worker that did not say hello in time, or does not end though it has nothing else to do.
 void process_pool_executor::impl::force_end(remote_worker& w) {
+  if (w.launching) {
+    w.end_limit = detail::never;
+    return abandon_launch(w, preloads_for_ever);
+  }
   if (w.now == remote_worker::condition::starting) return condemn(w, silent);
   const bool is_limited = options_.initializer_timeout != std::chrono::nanoseconds::max();
   if (w.initialising && is_limited) return condemn(w, initialises_for_ever);
@@ -220,6 +226,7 @@ void process_pool_executor::impl::limit_debts(remote_worker& w) noexcept {
 /// Whoever shut down waits no longer for workers that have no call: half of `grace` for each step.
 void process_pool_executor::impl::end_leftovers(std::chrono::nanoseconds grace) noexcept {
   for (auto& [token, w] : workers_) {
+    if (w->launching) abandon_launch(*w, "the pool ends");
     if (w->head() != nullptr || w->end_steps == 2 || w->process == 0) continue;
     w->now = remote_worker::condition::ending;
     starter_->kill(w->process, w->end_steps == 0 ? SIGTERM : SIGKILL);

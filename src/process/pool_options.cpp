@@ -74,6 +74,11 @@ void require_possible_options(const process_pool_options& options) {
   detail::require_not_negative("process_pool", "idle_timeout", options.idle_timeout);
   detail::require_not_negative("process_pool", "end_grace", options.end_grace);
   detail::require_not_negative("process_pool", "initializer_timeout", options.initializer_timeout);
+  if (options.preload && options.start_method != start_method::zygote) {
+    refuse(
+        "preload runs in the zygote, from which workers of other start methods are not forked; use "
+        "start_method::zygote, or the initializer, which runs in each worker");
+  }
   require_possible_settings(options.worker);
   require_possible_sandbox(options.worker, options.start_method);
   if (options.when_full == when_full::caller_runs) {

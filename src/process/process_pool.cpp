@@ -13,6 +13,7 @@
 #include "process/code.hpp"
 #include "process/module_table.hpp"
 #include "process/pool_options.hpp"
+#include "process/preload.hpp"
 #include "process/role.hpp"
 #include "process/start_hook.hpp"
 
@@ -67,6 +68,7 @@ process_pool_executor::impl::impl(process_pool_options options)
     options_.finalizer.encode(finalizer_);
     process::module_table::instance().locate(options_.finalizer.descriptor());
   }
+  if (options_.preload) process::encode_preload(preload_, options_.preload);
 }
 
 process_pool_executor::impl::~impl() { join_collector(); }
@@ -85,6 +87,7 @@ bool process_pool_executor::impl::open() {
   const std::lock_guard held{mutex_};
   if (is(phase::fresh)) {
     start_collector();
+    opened_before_role_ = process::awaits_role();
     phase_.store(phase::open, std::memory_order_relaxed);  // relaxed: the lock orders
   }
   return !closed();
@@ -418,6 +421,7 @@ void process_pool_executor::impl::end_workers(int signal) {
     w->end_steps = signal == SIGKILL ? 2 : 1;
     w->end_limit = w->end_steps == 1 ? detail::deadline_after(options_.end_grace) : detail::never;
     if (starter_ && w->process != 0) starter_->kill(w->process, signal);
+    abandon_launch(*w, "the pool ends");
   }
   held.unlock();
   wake_collector();

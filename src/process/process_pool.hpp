@@ -186,7 +186,8 @@ class process_pool_executor::impl final : public detail::call_owner,
     std::string failure;
     bool passes;  // the next attempt may succeed
   };
-  void launch(const process::remote_worker& w, lock& held) noexcept;
+  void launch(process::remote_worker& w, lock& held) noexcept;
+  void abandon_launch(process::remote_worker& w, const char* why) noexcept;
   void launched(launch_result how);
   static launch_result failure_of(std::uint64_t token, const std::exception& why);
   void take_launches(lock& held);
@@ -219,7 +220,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   const unsigned generation_ = detail::fork_generation();
   process_pool_options options_;
   const scheduling scheduling_ = scheduling::of_this_thread();  // the maker's, for workers
-  encoder initializer_, finalizer_;  // those of the options, as they are sent
+  encoder initializer_, finalizer_, preload_;  // those of the options, as they are sent
   std::unique_ptr<detail::room> room_;
   // Wakes the collector. Shared memory that outlives the pool may ring it.
   const std::shared_ptr<ipc::event> control_ = std::make_shared<ipc::event>();
@@ -237,6 +238,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::vector<launch_result> launches_;  // that are over
   std::vector<std::pair<std::uint64_t, process::death_report>> deaths_;  // with tokens
   bool start_wanted_ = false;
+  bool opened_before_role_ = false;  // by a static object, in a process that is to become a worker
   unsigned prestarts_ = 0;         // to come, whether there are calls or not
   bool killed_ = false;            // by end_workers(): nothing runs again
   bool finished_ = false;          // the collector has nothing more to do

@@ -84,7 +84,10 @@ void worker_starter::take_events() {
 
 void worker_starter::take_event(std::uint64_t token) {
   using start_token::about;
-  if (token == start_token::wake) return serve_forks();
+  if (token == start_token::wake) {
+    serve_forks();
+    return answer_abandoned();
+  }
   if (token == start_token::watch) return;  // take_events() begins to count
   if (token == start_token::fork_answer) {
     take_message(fork_answers_.first, nullptr);
@@ -138,6 +141,7 @@ bool worker_starter::take_message(ipc::packet_socket& socket, zygote_link* zygot
   if (!received) return false;
   const start_message& message = received->message;
   if (zygote != nullptr && !zygote->is_greeted()) return hear_hello(*zygote, message);
+  if (zygote != nullptr) zygote->has_worked = true;
   const auto* forked = std::get_if<worker_forked>(&message);
   const auto* ended = std::get_if<worker_ended>(&message);
   const auto* killed = std::get_if<kill_done>(&message);
@@ -157,7 +161,13 @@ bool worker_starter::take_message(ipc::packet_socket& socket, zygote_link* zygot
     }
   }
   if (const auto* m = std::get_if<worker_started>(&message)) hear(m->id);
-  if (const auto* m = std::get_if<start_failed>(&message)) answer(m->id, *m);
+  if (const auto* m = std::get_if<start_failed>(&message)) {
+    if (m->zygote_is_useless && zygote != nullptr) {
+      const std::lock_guard lock{mutex_};
+      zygote->accepts = false;
+    }
+    answer(m->id, *m);
+  }
   if (ended != nullptr) bury(ended->id, ended->how);
   return true;
 }
@@ -332,6 +342,26 @@ void worker_starter::fork_worker(const fork_order& order) {
   }
 }
 
+void worker_starter::answer_abandoned() {
+  std::vector<start_failed> failures;
+  {
+    const std::lock_guard lock{mutex_};
+    for (const auto& [id, w] : workers_) {
+      if (w.is_starting() && !w.abandoned.empty()) failures.push_back({id, w.abandoned, false});
+    }
+  }
+  for (const start_failed& each : failures) answer(each.id, each);
+  const std::lock_guard lock{mutex_};
+  for (const auto& [number, zygote] : zygotes_) {
+    const bool awaited = std::any_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
+      return entry.second.zygote == zygote;
+    });
+    if (awaited || failures.empty() || !zygote->preloads()) continue;
+    zygote->accepts = false;
+    signal_child(zygote->process, SIGKILL);  // its end will be seen
+  }
+}
+
 void worker_starter::reap_forked(std::uint64_t id) {
   process_handle process;
   {
@@ -372,7 +402,7 @@ void worker_starter::pass_tick() {
         return w.zygote == zygote && (w.has_ended || (w.is_starting() && w.process.pid == 0));
       });
       const bool unsent = zygote->flush();
-      if (!owes && !unsent && zygote->unanswered_kills == 0) {
+      if ((!owes && !unsent && zygote->unanswered_kills == 0) || zygote->preloads()) {
         zygote->silent_ticks = 0;
       } else if (const bool boots = !zygote->is_greeted();
                  ++zygote->silent_ticks >= (boots ? start_ticks : patience_ticks)) {
@@ -477,7 +507,10 @@ void worker_starter::end_all() noexcept {
     if (each.process.pidfd) send_signal(each.process.pidfd.get(), SIGKILL);
   }
   // A process that the user forked may hold a copy of it.
-  for (const auto& [number, zygote] : zygotes_) ::shutdown(zygote->socket.fd(), SHUT_RDWR);
+  for (const auto& [number, zygote] : zygotes_) {
+    ::shutdown(zygote->socket.fd(), SHUT_RDWR);
+    if (zygote->preloads()) signal_child(zygote->process, SIGKILL);  // it does not look at that
+  }
   for (const auto& [number, zygote] : zygotes_) {
     if (!ends(zygote->process)) {
       end_with_descendants(zygote->process, {}, zygote->of.keeps_descendants);

@@ -54,8 +54,9 @@ class remote_worker {
   std::uint64_t process = 0;  // the worker_starter's id
   pid_t pid = 0;
   condition now = condition::starting;
-  bool launching = false;  // somebody is about to start it, without the lock
-  bool greeted = false;    // it has sent its memory
+  bool launching = false;    // somebody is about to start it, without the lock
+  std::uint64_t launch = 0;  // the worker_starter's id while it is launching; 0: not known as yet
+  bool greeted = false;      // it has sent its memory
   // When it is to be ended by force: of one that starts and does not say hello, or that was told to
   // end and does not.
   std::chrono::steady_clock::time_point end_limit = sync::never;

@@ -8,6 +8,7 @@
 #include <sys/auxv.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <cadre/detail/atomic.hpp>
 #include <cadre/errors.hpp>
 
 #include <algorithm>
@@ -45,8 +46,9 @@ constexpr int exits_without_note = 92;
 constexpr int exits_unproven = 93;
 constexpr int exits_undiverted = 94;
 
+// Threads of static objects may ask for it, while main() takes the role.
+constinit sync::atomic<role> my_role{role::users};
 // Plain: written before main(), or by cadre::init() at its begin.
-constinit role my_role = role::users;
 constinit int boot_socket = -1;
 constinit bool diverted_by_preload = false;
 constinit bool init_was_called = false;
@@ -230,7 +232,7 @@ void find_role() noexcept {
   std::array<char, boot_mark.size()> mark;
   static_cast<void>(::recv(boot_fd, mark.data(), mark.size(), MSG_DONTWAIT));
   ::unsetenv(boot_variable);
-  my_role = note->as;
+  my_role.store(note->as, std::memory_order_relaxed);  // relaxed: one word that orders nothing
   boot_socket = note->socket;
   diverted_by_preload = note->how == diversion::preload;
   my_depth = note->depth;
@@ -241,7 +243,8 @@ void find_role() noexcept {
 }
 
 void serve_role() noexcept {
-  const role served = std::exchange(my_role, role::users);
+  // relaxed: one word that orders nothing
+  const role served = my_role.exchange(role::users, std::memory_order_relaxed);
   if (served == role::users) return;
   ipc::packet_socket boot{ipc::descriptor{boot_socket}};
   if (served == role::zygote) run_zygote(std::move(boot));
@@ -250,22 +253,26 @@ void serve_role() noexcept {
 
 void serve_role_in_main() noexcept {
   init_was_called = true;
-  if (!start_hook_ran && my_role == role::users) find_role();
+  if (!start_hook_ran && !awaits_role()) find_role();
   serve_role();
 }
 
 pid_t executor_of_this_process() noexcept { return executed_by; }
 
-bool awaits_role() noexcept { return my_role != role::users; }
+bool awaits_role() noexcept {
+  return my_role.load(std::memory_order_relaxed) != role::users;  // relaxed: it orders nothing
+}
 
 void count_fork() noexcept { ++my_depth; }
 
-void require_may_have_workers() {
-  if (zygote_itself == ::getpid()) {
+void require_may_have_workers(bool opened_before_role) {
+  if (zygote_itself == ::getpid() || opened_before_role) {
     throw broken_executor{
         "process_pool: a static object of this program uses a pool before main(), as it does again "
         "in "
-        "the process from which workers are forked; there it cannot: let it submit in main()"};
+        "the processes that become its workers, or a preload does; there they cannot: let them "
+        "submit "
+        "in main(), or in an initializer"};
   }
   if (my_depth >= most_depth) {
     throw broken_executor{

@@ -32,8 +32,9 @@ enum class diversion : char {
 diversion find_diversion();
 
 /// Throws cadre::broken_executor in a process that is to have no workers: a zygote, and a worker of a
-/// pool in a worker of a pool in ...
-void require_may_have_workers();
+/// pool in a worker of a pool in ...; and if a static object `opened_before_role` the pool, in a copy of
+/// this program that awaited its role: its threads must not use what the role changes.
+void require_may_have_workers(bool opened_before_role);
 
 /// While static objects are initialised in a copy of this program, which has not taken its role yet.
 bool awaits_role() noexcept;

@@ -42,10 +42,10 @@ std::vector<std::byte> packet_of(const start_message& message) {
   encoder out;
   encode(out, message);
   if (out.size() > max_size) {
-    throw std::system_error{
-        EMSGSIZE, std::generic_category(),
-        "the name of the pool, worker.environment, worker.unset_environment and the paths of "
-        "the sandbox take more than 64 KiB together"};
+    throw std::system_error{EMSGSIZE, std::generic_category(),
+                            "the name of the pool, worker.environment, worker.unset_environment, "
+                            "the arguments of preload "
+                            "and the paths of the sandbox take more than 64 KiB together"};
   }
   return {out.bytes().begin(), out.bytes().end()};
 }

@@ -30,6 +30,13 @@ struct hello {  // the zygote is ready
   std::uint64_t protocol = start_protocol;
 };
 
+/// What a zygote runs before it forks its first worker.
+struct preload_order {
+  code_address entry;
+  module_description module;  // of the entry
+  std::vector<std::byte> argument;
+};
+
 /// Descriptors: the crash page, those of the surroundings, then the entry's own.
 struct start_request {
   std::uint64_t id = 0;
@@ -38,6 +45,7 @@ struct start_request {
   code_address entry;
   module_description module;  // of the entry
   std::vector<std::byte> argument;
+  std::optional<preload_order> preload;  // the same in all requests to one zygote
 };
 
 /// Only where the parent has no pidfd of the worker.
@@ -66,6 +74,7 @@ struct start_failed {
   std::uint64_t id = 0;
   std::string why;
   bool passing = false;  // for want of memory, processes or descriptors, which may be had again
+  bool zygote_is_useless = false;  // its preload failed: the next start takes another zygote
 };
 
 struct worker_ended {

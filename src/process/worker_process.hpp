@@ -15,6 +15,9 @@ namespace cadre::process {
 /// Where a worker begins. The descriptors are its to close; its result is the exit code.
 using worker_entry = int(std::span<const std::byte> argument, std::span<const int> fds);
 
+/// What a zygote runs once; its exceptions become the sentence of start_failed.
+using preload_entry = void(std::span<const std::byte> argument);
+
 /// Turns this process into the worker: ties its life to that of `parent`, applies the spec, answers
 /// on `control`, runs the entry, and exits. fds[0] is the crash page.
 [[noreturn]] void become_worker(const start_request& request, std::vector<ipc::descriptor> fds,

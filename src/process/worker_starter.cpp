@@ -122,7 +122,7 @@ std::shared_ptr<zygote_link> worker_starter::link(const zygote_link::kind& wante
   return fresh;
 }
 
-void worker_starter::start(start_order order) {
+std::uint64_t worker_starter::start(start_order order) {
   require_owner();
   module_table& modules = module_table::instance();
   start_request request;
@@ -130,8 +130,15 @@ void worker_starter::start(start_order order) {
   request.entry = modules.locate(reinterpret_cast<const void*>(order.entry));
   request.module = modules.describe(request.entry.module);
   request.argument.assign(order.argument.begin(), order.argument.end());
+  if (order.preload != nullptr) {
+    preload_order& preload = request.preload.emplace();
+    preload.entry = modules.locate(reinterpret_cast<const void*>(order.preload));
+    preload.module = modules.describe(preload.entry.module);
+    preload.argument.assign(order.preload_argument.begin(), order.preload_argument.end());
+  }
   try {
     begin(request, order);
+    return request.id;
   } catch (const std::system_error& e) {
     throw failed_start{e.what(), failure_of(0, e).passing};
   }
@@ -142,7 +149,9 @@ void worker_starter::begin(start_request& request, start_order& order) {
   const process_status status;
   const zygote_link::kind wanted{forks ? std::string{} : process_identity(status),
                                  request.spec.keep_descendants,
-                                 request.spec.sandbox.leaves_session()};
+                                 request.spec.sandbox.leaves_session(),
+                                 {reinterpret_cast<const char*>(order.preload_argument.data()),
+                                  order.preload_argument.size()}};
   const auto crash = std::make_shared<crash_page>();
   // A fork has all of it.
   surroundings_snapshot here = forks ? surroundings_snapshot{} : take_snapshot(status);
@@ -226,6 +235,15 @@ void worker_starter::kill_through(zygote_link& zygote, std::uint64_t id, int sig
   } catch (const std::exception&) {
     // The zygote is gone, and the worker with it; or memory is short, and who kills does so again.
   }
+}
+
+void worker_starter::abandon(std::uint64_t id, std::string why) {
+  require_owner();
+  const std::lock_guard lock{mutex_};
+  const auto found = workers_.find(id);
+  if (found == workers_.end() || !found->second.is_starting()) return;
+  found->second.abandoned = std::move(why);
+  wake_.ring();
 }
 
 void worker_starter::kill(std::uint64_t id, int signal) {

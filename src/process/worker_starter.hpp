@@ -104,6 +104,9 @@ struct start_order {
   std::span<const int> fds;
   start_callback on_start;
   death_callback on_death;
+  /// Its zygote runs it once, with that argument, before it forks a worker. Not empty, if there is one.
+  preload_entry* preload = nullptr;
+  std::span<const std::byte> preload_argument = {};
 };
 
 class worker_starter {
@@ -111,10 +114,14 @@ class worker_starter {
   /// The process's starter, made if there is none.
   static std::shared_ptr<worker_starter> acquire();
 
-  /// Begins to start it. Throws failed_start and what execute_again() throws: then no callback is called.
+  /// Begins to start it, and returns its number. Throws failed_start and what execute_again() throws: then no callback is called.
   /// Blocks for 1 ms if a zygote is to be booted. Cost of a start until on_start: 0.2 ms; with
   /// start_method::exec, 2 ms.
-  void start(start_order order);
+  std::uint64_t start(start_order order);
+
+  /// Nobody wants that worker any more, if it has not started yet: its start fails soon, with that reason.
+  /// A zygote whose preload nobody else waits for is killed. Never blocks.
+  void abandon(std::uint64_t id, std::string why);
 
   /// Does nothing if that worker has died. Never hits another process that got its process id. Never
   /// blocks.
@@ -138,7 +145,8 @@ class worker_starter {
     bool has_spoken = false;
     bool has_ended = false;  // says its pidfd
     bool was_killed = false;
-    unsigned ticks = 0;  // since the start began; since has_ended
+    std::string abandoned{};  // why; empty: it is wanted
+    unsigned ticks = 0;     // since the start began; since has_ended
   };
 
   struct fork_order {
@@ -175,6 +183,7 @@ class worker_starter {
   void bury(std::uint64_t id, const child_end& how);
   void lose(const std::shared_ptr<zygote_link>& zygote);
   void serve_forks();
+  void answer_abandoned();
   void fork_worker(const fork_order& order);
   void reap_forked(std::uint64_t id);
   void look_at_forked(std::uint64_t id);
@@ -189,7 +198,8 @@ class worker_starter {
   void end_all() noexcept;
 
   const pid_t owner_;
-  ipc::event wake_;   // fork_orders_, finishing_, or unanswered_kills of a zygote has changed
+  ipc::event
+      wake_;  // fork_orders_, finishing_, unanswered_kills of a zygote, or a worker is abandoned
   ipc::alarm watch_;  // somebody may owe an answer to a start
   // Ours, and that of workers that this process forks.
   std::pair<ipc::packet_socket, ipc::packet_socket> fork_answers_;

@@ -16,6 +16,7 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -24,6 +25,7 @@
 #include "ipc/event.hpp"
 #include "process/crash_report.hpp"
 #include "process/descendants.hpp"
+#include "process/module_table.hpp"
 #include "process/role.hpp"
 #include "process/sandbox.hpp"
 #include "process/sentinel.hpp"
@@ -216,6 +218,9 @@ class zygote {
 
   void start(const start_request& request, received_message& received) {
     try {
+      if (request.preload && !preload(*request.preload)) {
+        return tell(start_failed{request.id, preload_failure_, false, true});
+      }
       if (received.cut_off) {
         throw std::system_error{EMFILE, std::generic_category(), "its descriptors did not arrive"};
       }
@@ -233,6 +238,30 @@ class zygote {
     } catch (const std::exception& e) {
       tell(failure_of(request.id, e));
     }
+  }
+
+  /// Once, what the user wants to be there in all workers. False if it failed, now or before. dies here:
+  /// the survivor sees the zygote's end; test
+  /// fault.process_preload.that_crashes_fails_the_calls_with_its_name
+  bool preload(const preload_order& order) {
+    if (std::exchange(has_preloaded_, true)) return preload_failure_.empty();
+    try {
+      module_resolver modules;
+      modules.learn(0, order.module);
+      reinterpret_cast<preload_entry*>(modules.function({0, order.entry.offset}))(order.argument);
+      if (!has_one_thread()) {
+        preload_failure_ =
+            "this program has started a thread, in its preload or in a static object; workers "
+            "cannot be "
+            "forked beside threads, and without that have no preload: start threads in the "
+            "initializer";
+      }
+    } catch (const std::exception& e) {
+      preload_failure_ = e.what();
+    }
+    flush_output();
+    for (const pid_t pid : children_of(::getpid())) spared_.push_back(pid);
+    return preload_failure_.empty();
   }
 
   /// Tells the parent of the worker, with a pidfd, by which it can be killed even if this process is
@@ -420,6 +449,8 @@ class zygote {
   bool keeps_descendants_ = false;
   bool watches_terminal_ = false;
   bool has_left_session_ = false;
+  bool has_preloaded_ = false;
+  std::string preload_failure_;
   std::vector<child> children_;  // workers
   std::vector<pid_t> spared_;    // not ours to end
   std::vector<std::array<std::uint64_t, 2>> limits_;

@@ -47,6 +47,10 @@ bool zygote_link::greet(const start_message* first) noexcept {
 }
 
 start_failed zygote_link::why_lost(std::uint64_t id, const child_end& how) const {
+  if (preloads()) {
+    return {id, "the zygote " + describe(how) + " while it ran the preload of the pool",
+            how.signal == SIGKILL};
+  }
   const std::lock_guard lock{mutex_};
   if (state_ == state::greeted) return {id, "the zygote " + describe(how), true};
   if (state_ == state::of_another_version) {

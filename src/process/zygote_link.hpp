@@ -25,6 +25,7 @@ class zygote_link {
     std::string identity;
     bool keeps_descendants = false;
     bool leaves_session = false;
+    std::string preload;  // its argument; empty: none
 
     friend bool operator==(const kind&, const kind&) = default;
   };
@@ -48,6 +49,8 @@ class zygote_link {
   bool flush() noexcept;
 
   bool is_greeted() const noexcept;
+  /// It may run its preload, which takes as long as it takes.
+  bool preloads() const noexcept { return is_greeted() && !of.preload.empty() && !has_worked; }
   /// What it said first; null if that cannot be read. False if it is no hello of this version.
   bool greet(const start_message* first) noexcept;
   /// Why a worker was not started by it, which has ended like that.
@@ -63,7 +66,9 @@ class zygote_link {
   unsigned unanswered_kills = 0;
   unsigned silent_ticks = 0;  // since it said something, while it owed us an answer
 
-  bool was_late = false;  // the reaper's: it did not say hello in time
+  // The reaper's.
+  bool was_late = false;    // it did not say hello in time
+  bool has_worked = false;  // it has answered a request, so its preload is over
 
  private:
   struct unsent {

@@ -103,6 +103,22 @@ const child_program uses_a_global_pool{
       return submitted_before_main.get() == 42 ? 0 : 2;
     }};
 
+/// In a worker, where the static object has submitted, too.
+bool has_failed_here() {
+  try {
+    submitted_before_main.get();
+    return false;
+  } catch (const broken_executor&) {
+    return true;
+  }
+}
+
+const child_program asks_what_a_copy_submitted{
+    "asks a worker what its static object submitted", [] {
+      return submitted_before_main.get() == 42 && global_pool->submit(&has_failed_here).get() ? 0
+                                                                                              : 1;
+    }};
+
 std::atomic<int> interrupts{0};
 
 const child_program is_interrupted_while_calls_run{
@@ -142,6 +158,15 @@ TEST(process_pool_program, f36_the_end_of_a_pool_does_not_wait_for_a_forked_chil
 TEST(process_pool_program, f38_a_global_pool_may_begin_before_main) {
   ::setenv(wants_global_pool, "1", 1);
   const ended child = uses_a_global_pool.run();
+  ::unsetenv(wants_global_pool);
+
+  EXPECT_EQ(child.exit_code, 0) << child;
+}
+
+// Its workers are executed, since the static pool has a thread in the zygote.
+TEST(process_pool_program, what_static_objects_submit_in_copies_of_the_program_fails) {
+  ::setenv(wants_global_pool, "1", 1);
+  const ended child = asks_what_a_copy_submitted.run();
   ::unsetenv(wants_global_pool);
 
   EXPECT_EQ(child.exit_code, 0) << child;
