@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// process_pool_options::preload: what runs once in the zygote, and is then in each worker.
+#include <cadre/bind.hpp>
+#include <cadre/errors.hpp>
+#include <cadre/process_pool_executor.hpp>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fault/process_pool_calls.hpp"
+#include "process/start_limits.hpp"
+#include "support/gate.hpp"
+#include "support/timeouts.hpp"
+
+namespace cadre::test {
+namespace {
+
+// What preloads leave, in the zygote and its workers; this process never has it.
+std::string loaded;
+pid_t loaded_by = 0;
+
+void load(std::string what) {
+  loaded += what;
+  loaded_by = ::getpid();
+}
+std::string ask() { return loaded; }
+pid_t ask_who() { return loaded_by; }
+void initialize() { loaded += " and initialized"; }
+
+void note_a_run(gate_handle at) {
+  arrive(at, 0);
+  loaded = "noted";
+}
+void throw_at_first(gate_handle at) {
+  if (count_arrival(at) == 1) throw std::runtime_error{"there is no model"};
+  loaded = "found";
+}
+void load_slowly(gate_handle at) {
+  pass(at, 0);
+  loaded = "slowly";
+}
+void crash() { end_by(way::crashes); }
+void start_thread() {
+  std::thread{[] { ::pause(); }}.detach();
+}
+void never_end() {
+  for (;;) ::pause();
+}
+void print_once() { std::fputs("said by the preload", stdout); }
+int call_that_pools_in_preload() { return 1; }
+void make_pool() {
+  process_pool_executor pool{workers(1)};
+  static_cast<void>(pool.submit(&call_that_pools_in_preload).get());
+}
+
+}  // namespace
+
+TEST(process_preload, is_in_each_worker_before_the_initializer) {
+  process_pool_options options = workers(2);
+  options.initializer = &initialize;
+  options.preload = cadre::bind(&load, std::string{"model"});
+  process_pool_executor pool{std::move(options)};
+
+  EXPECT_EQ(pool.submit(&ask).get(), "model and initialized");
+  EXPECT_EQ(loaded, "");
+}
+
+TEST(process_preload, runs_once_for_all_workers_and_all_pools_that_have_the_same) {
+  const gate here;
+  const auto options = [&] {
+    process_pool_options o = workers(2);
+    o.max_calls_per_worker = 1;
+    o.preload = cadre::bind(&note_a_run, here.handle());
+    return o;
+  };
+  process_pool_executor one{options()};
+  process_pool_executor two{options()};
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(one.submit(&ask).get(), "noted");
+    EXPECT_EQ(two.submit(&ask).get(), "noted");
+  }
+
+  EXPECT_EQ(here.arrivals(), 1U);
+}
+
+TEST(process_preload, with_other_arguments_is_another_one) {
+  process_pool_options a = workers(1);
+  a.preload = cadre::bind(&load, std::string{"a"});
+  process_pool_options b = workers(1);
+  b.preload = cadre::bind(&load, std::string{"b"});
+  process_pool_executor of_a{std::move(a)};
+  process_pool_executor of_b{std::move(b)};
+  process_pool_executor plain{workers(1)};
+
+  EXPECT_EQ(of_a.submit(&ask).get(), "a");
+  EXPECT_EQ(of_b.submit(&ask).get(), "b");
+  EXPECT_EQ(plain.submit(&ask).get(), "");
+  EXPECT_NE(of_a.submit(&ask_who).get(), of_b.submit(&ask_who).get());
+}
+
+TEST(process_preload, that_throws_fails_the_calls_with_its_words_and_is_tried_again_later) {
+  const gate here;
+  process_pool_options options = workers(2);
+  options.preload = cadre::bind(&throw_at_first, here.handle());
+  process_pool_executor pool{std::move(options)};
+
+  const std::vector both{pool.submit(&ask), pool.submit(&ask)};
+  for (const auto& f : both) {
+    const std::string why = failure_of<broken_executor>(f);
+    EXPECT_NE(why.find("preload"), std::string::npos) << why;
+    EXPECT_NE(why.find("there is no model"), std::string::npos) << why;
+  }
+  EXPECT_EQ(pool.submit(&ask).get(), "found");
+}
+
+TEST(process_preload, that_crashes_fails_the_calls_with_its_name) {
+  process_pool_options options = workers(1);
+  options.preload = &crash;
+  process_pool_executor pool{std::move(options)};
+
+  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  EXPECT_NE(why.find("while it ran the preload"), std::string::npos) << why;
+  EXPECT_NE(why.find("SIGSEGV"), std::string::npos) << why;
+}
+
+TEST(process_preload, that_starts_a_thread_is_refused) {
+  process_pool_options options = workers(1);
+  options.preload = &start_thread;
+  process_pool_executor pool{std::move(options)};
+
+  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  EXPECT_NE(why.find("has started a thread"), std::string::npos) << why;
+}
+
+TEST(process_preload, that_uses_a_pool_is_refused) {
+  process_pool_options options = workers(1);
+  options.preload = &make_pool;
+  process_pool_executor pool{std::move(options)};
+
+  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  EXPECT_NE(why.find("preload"), std::string::npos) << why;
+}
+
+TEST(process_preload, that_never_ends_is_ended_by_the_initializer_timeout) {
+  process_pool_options options = workers(1);
+  options.initializer_timeout = small_time;
+  options.preload = &never_end;
+  process_pool_executor pool{std::move(options)};
+
+  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  EXPECT_NE(why.find("initializer_timeout"), std::string::npos) << why;
+}
+
+TEST(process_preload, that_never_ends_holds_no_pool_that_is_killed) {
+  process_pool_options options = workers(2);
+  options.preload = &never_end;
+  process_pool_executor pool{std::move(options)};
+  const auto f = pool.submit(&ask);
+
+  EXPECT_FALSE(f.wait_for(short_time));
+  pool.kill_workers();
+  EXPECT_TRUE(pool.shutdown({.deadline = hang_limit}).complete);
+  EXPECT_TRUE(f.cancelled());
+}
+
+TEST(process_preload, that_takes_longer_than_a_zygote_may_be_silent_is_waited_for) {
+  const gate here;
+  process_pool_options options = workers(1);
+  options.preload = cadre::bind(&load_slowly, here.handle());
+  process_pool_executor pool{std::move(options)};
+  const auto f = pool.submit(&ask);
+
+  EXPECT_FALSE(f.wait_for((process::patience_ticks + 10) * process::tick));
+  here.open();
+  EXPECT_EQ(f.get(), "slowly");
+  EXPECT_EQ(here.arrivals(), 1U) << "its zygote was given up, and replaced";
+}
+
+TEST(process_preload, prints_once) {
+  testing::internal::CaptureStdout();
+  {
+    process_pool_options options = workers(2);
+    options.max_calls_per_worker = 1;
+    options.preload = &print_once;
+    process_pool_executor pool{std::move(options)};
+    for (int i = 0; i < 3; ++i) pool.submit(&ask).get();
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "said by the preload");
+}
+
+TEST(process_preload, is_for_workers_of_the_zygote_only) {
+  for (const auto method : {start_method::exec, start_method::fork}) {
+    process_pool_options options = one_worker_by(method);
+    options.preload = &print_once;
+    EXPECT_THROW(process_pool_executor{std::move(options)}, std::invalid_argument);
+  }
+}
+
+}  // namespace cadre::test
