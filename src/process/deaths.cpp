@@ -13,6 +13,7 @@
 #include "process/process_pool.hpp"
 #include "process/system_calls.hpp"
 #include "process/worker_main.hpp"
+#include "process/worker_process.hpp"
 
 namespace cadre {
 
@@ -207,6 +208,9 @@ std::exception_ptr process_pool_executor::impl::verdict_on(const task& t, const 
     death.hint =
         "its memory was damaged, or cadre has a fault, so that it lost its place among what it was "
         "sent";
+  } else if (how.exit_code == process::exits_thread_ended) {
+    death.hint =
+        "it ended its thread, by pthread_exit() or pthread_cancel(); let it return or throw";
   } else if (how.crash && how.crash->code <= 0 && how.signal != SIGABRT) {
     death.hint =
         "somebody sent it that signal; submit the call again, or with {.retries}, if it may run "

@@ -11,6 +11,7 @@
 
 #include "base/symbols.hpp"
 #include "process/throw_probe.hpp"
+#include "process/worker_process.hpp"
 
 namespace cadre::detail {
 
@@ -71,7 +72,13 @@ std::exception_ptr run_traced(void (*body)(void*), void* argument, throw_trace& 
   auto* const outer = std::exchange(current_trace, &trace);
   run_probed(
       [](void* c) { static_cast<traced_call*>(c)->body(static_cast<traced_call*>(c)->argument); },
-      [](void* c) { static_cast<traced_call*>(c)->thrown = std::current_exception(); }, &call);
+      [](void* c) {
+        static_cast<traced_call*>(c)->thrown = std::current_exception();
+        // Nobody can stop it: the C library would abort.
+        if (!static_cast<traced_call*>(c)->thrown)
+          process::end_process(process::exits_thread_ended);
+      },
+      &call);
   current_trace = outer;
   return std::move(call.thrown);
 }

@@ -97,7 +97,7 @@ class stop_watch {
 
 /// Where `what` points there is memory that can be read, if not a descriptor. AddressSanitizer would take
 /// it for the gap between two objects.
-[[gnu::no_sanitize("address")]] bool is_descriptor(const detail::call_descriptor* what,
+[[gnu::no_sanitize_address]] bool is_descriptor(const detail::call_descriptor* what,
                                                    std::uint64_t type) noexcept {
   return what->magic == detail::call_descriptor::expected_magic && what->type == type;
 }

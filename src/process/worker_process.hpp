@@ -26,6 +26,9 @@ using preload_entry = void(std::span<const std::byte> argument);
 /// A worker of its own program image: what it needs waits in `boot`.
 [[noreturn]] void run_executed_worker(ipc::packet_socket boot) noexcept;
 
+/// The exit code of a worker whose call ended its thread, by pthread_exit().
+inline constexpr int exits_thread_ended = 118;
+
 /// Not counting the sanitizer's.
 bool has_one_thread() noexcept;
 

@@ -4,6 +4,7 @@
 #include <cadre/process_pool_executor.hpp>
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <signal.h>
 
 #include <cstdint>
@@ -30,6 +31,8 @@ int writes_to_no_address() {
   writes_to(reinterpret_cast<volatile int*>(std::uintptr_t{0x4141414141414141}));
   return 0;
 }
+
+int ends_its_thread() { ::pthread_exit(nullptr); }
 
 int calls_nothing() {
   int (*volatile nothing)() = nullptr;
@@ -87,6 +90,16 @@ TEST(process_crash, a_sigsegv_that_somebody_sent_is_no_crash_that_comes_again) {
   const std::string why = failure_of<worker_died>(running);
   EXPECT_NE(why.find("SIGSEGV"), std::string::npos) << why;
   EXPECT_EQ(why.find("crash again"), std::string::npos) << why;
+}
+
+TEST(process_crash, a_call_that_ends_its_thread_is_told_by_name_and_costs_itself) {
+  process_pool_executor pool{1};
+
+  const std::string why = failure_of<worker_died>(pool.submit({.name = "leave"}, &ends_its_thread));
+
+  EXPECT_NE(why.find("\"leave\""), std::string::npos) << why;
+  EXPECT_NE(why.find("pthread_exit"), std::string::npos) << why;
+  EXPECT_EQ(pool.submit(&add_one, 1).get(), 2);
 }
 
 }  // namespace cadre::test

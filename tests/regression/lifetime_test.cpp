@@ -5,6 +5,8 @@
 #include <cadre/wait.hpp>
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
 
 #include <atomic>
 #include <cstdio>
@@ -70,6 +72,21 @@ const child_program used_at_exit{"has a static pool that is used by a static obj
                                  &has_a_static_pool_that_is_used_by_a_static_object};
 const child_program leaked_pool{"leaks a pool", &leaks_a_pool};
 const child_program early_pool{"uses a global pool", &uses_a_global_pool};
+
+/// What ends its thread in a call, a posted call, or an element of a map.
+template <int which>
+int ends_a_thread() {
+  thread_pool_executor pool{1};
+  const auto leave = [](int) { ::pthread_exit(nullptr); };
+  if constexpr (which == 0) pool.submit({.name = "resize"}, leave, 1).wait();
+  if constexpr (which == 1) pool.post(leave, 1);
+  if constexpr (which == 2) pool.map(leave, std::vector{1, 2}).wait();
+  pool.shutdown();
+  return 0;
+}
+const child_program thread_ended_by_call{"ends its thread in a call", &ends_a_thread<0>};
+const child_program thread_ended_by_post{"ends its thread in a posted call", &ends_a_thread<1>};
+const child_program thread_ended_by_map{"ends its thread in a map", &ends_a_thread<2>};
 
 }  // namespace
 
@@ -356,6 +373,19 @@ TEST(lifetime, of_a_global_pool_may_begin_before_main) {
 
   EXPECT_EQ(child.exit_code, 0) << child;
   EXPECT_EQ(child.out, "42 43\n");
+}
+
+TEST(lifetime, of_a_program_whose_call_ends_its_thread_is_over_with_a_sentence) {
+  for (const child_program* each :
+       {&thread_ended_by_call, &thread_ended_by_post, &thread_ended_by_map}) {
+    const ended child = each->run();
+
+    EXPECT_EQ(child.signal, SIGABRT) << child;
+    EXPECT_NE(child.err.find("pthread_exit"), std::string::npos) << child;
+    if (each == &thread_ended_by_call) {
+      EXPECT_NE(child.err.find("\"resize\""), std::string::npos) << child;
+    }
+  }
 }
 
 }  // namespace cadre::test

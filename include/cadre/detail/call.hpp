@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cadre/config.hpp>
+#include <cadre/detail/caught.hpp>
 #include <cadre/detail/state.hpp>
 #include <cadre/hooks.hpp>
 
@@ -285,7 +286,7 @@ class posted_call final : public state_base {
       static_cast<void>(function_());
     } catch (...) {
       returned = false;
-      report_unhandled("posted call", {}, std::current_exception());
+      report_unhandled("posted call", {}, caught({}));
     }
     discard();
     context.trivial_value = true;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cadre/detail/call.hpp>
+#include <cadre/detail/caught.hpp>
 #include <cadre/detail/map_schedule.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/map.hpp>
@@ -135,7 +136,7 @@ class indexed_work final : public map_schedule {
         fill_slot<R>(slots[i], function_, std::get<I>(inputs)[static_cast<std::ptrdiff_t>(i)]...);
       }
     } catch (...) {
-      return {i, std::current_exception()};
+      return {i, caught("map")};
     }
     return {i, nullptr};
   }
@@ -200,7 +201,7 @@ map_batch<R> run_batch(const Function& function, std::vector<Elements>& chunk) {
     }
   } catch (...) {
     result.slots.pop_back();
-    result.error = std::current_exception();
+    result.error = caught("map");
   }
   return result;
 }

@@ -32,6 +32,7 @@
 #include <cadre/config.hpp>
 #include <cadre/detail/atomic.hpp>
 #include <cadre/detail/block.hpp>
+#include <cadre/detail/caught.hpp>
 #include <cadre/detail/deadline.hpp>
 #include <cadre/detail/prefetch.hpp>
 
@@ -494,7 +495,7 @@ class state : public state_base {
       }
       return value;
     } catch (...) {
-      return fill_error(std::current_exception());
+      return fill_error(caught(name()));
     }
   }
 

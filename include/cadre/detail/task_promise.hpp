@@ -4,6 +4,7 @@
 
 #include <cadre/config.hpp>
 #include <cadre/detail/block.hpp>
+#include <cadre/detail/caught.hpp>
 #include <cadre/detail/task_chain.hpp>
 #include <cadre/executor.hpp>
 #include <cadre/future.hpp>
@@ -103,7 +104,7 @@ struct chain_promise : chain_link {
 template <typename T>
 class task_result {
  public:
-  void set_error() noexcept { result_.template emplace<2>(std::current_exception()); }
+  void set_error() noexcept { result_.template emplace<2>(caught("task")); }
 
   T take() {
     if (auto* error = std::get_if<2>(&result_)) std::rethrow_exception(std::move(*error));
