@@ -21,6 +21,7 @@
 #include <cadre/make_executor.hpp>     // IWYU pragma: export
 #include <cadre/manual_executor.hpp>   // IWYU pragma: export
 #include <cadre/map.hpp>               // IWYU pragma: export
+#include <cadre/outcome.hpp>           // IWYU pragma: export
 #include <cadre/priority_queue.hpp>    // IWYU pragma: export
 #include <cadre/process_pool_executor.hpp>
 #include <cadre/promise.hpp>               // IWYU pragma: export

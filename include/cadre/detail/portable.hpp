@@ -14,6 +14,13 @@
 #include <cadre/codec.hpp>
 #include <cadre/detail/call.hpp>
 
+namespace cadre {
+
+template <typename Function>
+struct error_keeper;  // outcome.hpp
+
+}  // namespace cadre
+
 namespace cadre::detail {
 
 template <typename Function>
@@ -29,6 +36,8 @@ inline constexpr bool is_portable_callable =
     (std::is_class_v<Function> &&
      ((std::is_empty_v<Function> && std::is_trivially_copyable_v<Function>) ||
       std::is_aggregate_v<Function> || has_own_codec<Function>));
+template <typename Function>
+inline constexpr bool is_portable_callable<error_keeper<Function>> = is_portable_callable<Function>;
 template <typename Function, typename... Args>
 inline constexpr bool is_portable_callable<bound_function<Function, Args...>> =
     is_portable_callable<Function>;
@@ -80,6 +89,11 @@ template <typename Function, typename... Args>
 constexpr auto check_state(std::type_identity<bound_function<Function, Args...>>) {
   check_state(std::type_identity<Function>{});
   check_arguments<Args...>();
+}
+
+template <typename Function>
+constexpr auto check_state(std::type_identity<error_keeper<Function>>) {
+  check_state(std::type_identity<Function>{});
 }
 
 template <typename Function, typename... Args>
@@ -190,6 +204,18 @@ struct callable_codec<bound_function<Function, Args...>> {
   static callable decode(decoder& in, Functions&& functions) {
     return {callable_codec<Function>::decode(in, functions),
             cadre::decode<std::tuple<Args...>>(in)};
+  }
+};
+
+template <typename Function>
+struct callable_codec<error_keeper<Function>> {
+  template <typename Functions>
+  static void encode(encoder& out, const error_keeper<Function>& keeper, Functions&& functions) {
+    callable_codec<Function>::encode(out, keeper.function, functions);
+  }
+  template <typename Functions>
+  static error_keeper<Function> decode(decoder& in, Functions&& functions) {
+    return {callable_codec<Function>::decode(in, functions)};
   }
 };
 
