@@ -239,13 +239,13 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::vector<std::pair<std::uint64_t, process::death_report>> deaths_;  // with tokens
   bool start_wanted_ = false;
   bool opened_before_role_ = false;  // by a static object, in a process that is to become a worker
-  unsigned prestarts_ = 0;         // to come, whether there are calls or not
-  bool killed_ = false;            // by end_workers(): nothing runs again
-  bool finished_ = false;          // the collector has nothing more to do
-  const void* helping_ = nullptr;  // the thread of the waiter that reads answers
-  bool helped_ = false;            // one did, since the collector last looked
-  bool armed_ = false;             // workers ring for their answers
-  bool sleeps_long_ = false;       // the collector, until somebody rings
+  unsigned prestarts_ = 0;           // to come, whether there are calls or not
+  bool killed_ = false;              // by end_workers(): nothing runs again
+  bool finished_ = false;            // the collector has nothing more to do
+  const void* helping_ = nullptr;    // the thread of the waiter that reads answers
+  bool helped_ = false;              // one did, since the collector last looked
+  bool armed_ = false;               // workers ring for their answers
+  bool sleeps_long_ = false;         // the collector, until somebody rings
   std::size_t helpers_ = 0;
   unsigned failed_starts_ = 0;  // of start_budget, since the last worker that could run calls
   bool pausing_ = false;        // after a failed start, until:

@@ -98,7 +98,7 @@ class stop_watch {
 /// Where `what` points there is memory that can be read, if not a descriptor. AddressSanitizer would take
 /// it for the gap between two objects.
 [[gnu::no_sanitize_address]] bool is_descriptor(const detail::call_descriptor* what,
-                                                   std::uint64_t type) noexcept {
+                                                std::uint64_t type) noexcept {
   return what->magic == detail::call_descriptor::expected_magic && what->type == type;
 }
 

@@ -146,7 +146,7 @@ class worker_starter {
     bool has_ended = false;  // says its pidfd
     bool was_killed = false;
     std::string abandoned{};  // why; empty: it is wanted
-    unsigned ticks = 0;     // since the start began; since has_ended
+    unsigned ticks = 0;       // since the start began; since has_ended
   };
 
   struct fork_order {
