@@ -207,7 +207,8 @@ struct process_pool_options {
   /// Runs once, before the first worker is forked, in the process from which all are (the zygote): what it
   /// loads into static objects is in each worker, and its memory shared until it is written to. It has the
   /// rights, environment and directory of this program at that moment, whatever `worker` says. It must
-  /// start no thread; a process that it starts lives until the last pool of this program has ended.
+  /// start no thread; a process that it starts lives until the last pool of this program has ended; what it
+  /// does to signals ends with it.
   /// If it throws, crashes or starts a thread, the calls that wait fail with broken_executor, and later
   /// ones try again. Pools with the same function and arguments share it, also one after the other while
   /// any pool lives; it runs again when the rights of this program have changed. start_method::zygote only.

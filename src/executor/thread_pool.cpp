@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <cadre/detail/caught.hpp>
 #include <cadre/hooks.hpp>
 
 #include <algorithm>
@@ -307,7 +308,8 @@ void thread_pool_executor::impl::thread_main(unsigned index) {
     try {
       if (options_.finalizer) options_.finalizer();
     } catch (...) {
-      detail::report_unhandled("finalizer", options_.thread_name_prefix, std::current_exception());
+      detail::report_unhandled("finalizer", options_.thread_name_prefix,
+                               detail::caught("finalizer"));
     }
   } else {
     queue.dismiss(false, 0);
@@ -340,8 +342,9 @@ bool thread_pool_executor::impl::initialise(unsigned index) {
     if (options_.initializer) options_.initializer();
     return true;
   } catch (...) {
-    detail::report_unhandled("initializer", options_.thread_name_prefix, std::current_exception());
-    break_pool("its initializer threw", std::current_exception());
+    const std::exception_ptr thrown = detail::caught("initializer");
+    detail::report_unhandled("initializer", options_.thread_name_prefix, thrown);
+    break_pool("its initializer threw", thrown);
     return false;
   }
 }

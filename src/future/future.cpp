@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <cadre/detail/caught.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/future.hpp>
 #include <cadre/hooks.hpp>
@@ -85,7 +86,7 @@ std::exception_ptr no_inner_future(bool itself) noexcept {
 }
 
 void report_callback_exception(const state_base& state) noexcept {
-  report_unhandled("done callback", state.name(), std::current_exception());
+  report_unhandled("done callback", state.name(), caught("done callback"));
 }
 
 }  // namespace cadre::detail

@@ -14,6 +14,7 @@
 #include "base/what_of.hpp"
 #include "process/code.hpp"
 #include "process/module_table.hpp"
+#include "process/worker_process.hpp"
 
 namespace cadre::process {
 namespace {
@@ -62,8 +63,10 @@ void run_preload(std::span<const std::byte> argument) {
     encoder nothing;
     what.run(arguments, nothing, {});
   } catch (...) {
-    throw std::runtime_error{"the preload of the pool threw " +
-                             detail::what_of(std::current_exception())};
+    const std::exception_ptr thrown = std::current_exception();
+    if (!thrown)
+      end_process(exits_thread_ended);  // nobody can stop that: the C library would abort
+    throw std::runtime_error{"the preload of the pool threw \"" + detail::what_of(thrown) + '"'};
   }
 }
 

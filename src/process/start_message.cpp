@@ -10,6 +10,8 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <string>
+#include <string_view>
 #include <system_error>
 
 namespace cadre::process {
@@ -22,7 +24,11 @@ constexpr std::size_t max_size = std::size_t{64} << 10;
 }  // namespace
 
 start_failed failure_of(std::uint64_t id, const std::exception& error) {
-  start_failed failed{id, error.what(), dynamic_cast<const std::bad_alloc*>(&error) != nullptr};
+  // Of somebody's exception there may be any number of words, and a packet takes 64 KiB.
+  constexpr std::size_t most_words = std::size_t{8} << 10;
+  const std::string_view why{error.what()};
+  start_failed failed{id, std::string{why.substr(0, most_words)},
+                      dynamic_cast<const std::bad_alloc*>(&error) != nullptr};
   if (const auto* system = dynamic_cast<const std::system_error*>(&error)) {
     constexpr std::array passing{EAGAIN, ENOMEM, EMFILE, ENFILE, ENOBUFS};
     failed.passing =

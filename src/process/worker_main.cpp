@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 #include <cadre/codec.hpp>
+#include <cadre/detail/caught.hpp>
 #include <cadre/detail/portable_call.hpp>
 #include <cadre/hooks.hpp>
 
@@ -314,7 +315,7 @@ class server {
       clear_out();
       find(request).run(in, out_, {});
     } catch (...) {
-      detail::report_unhandled("finalizer", settings_.pool, std::current_exception());
+      detail::report_unhandled("finalizer", settings_.pool, detail::caught("finalizer"));
     }
   }
 

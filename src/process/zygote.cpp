@@ -29,6 +29,7 @@
 #include "process/role.hpp"
 #include "process/sandbox.hpp"
 #include "process/sentinel.hpp"
+#include "process/signal_state.hpp"
 #include "process/surroundings.hpp"
 #include "process/worker_process.hpp"
 
@@ -202,10 +203,14 @@ class zygote {
     std::optional<received_message> received = receive(control_);
     if (!received) end();
     if (auto* const request = std::get_if<start_request>(&received->message)) {
-      // A worker need not ask for each.
-      auto& limits = request->surroundings.limits;
-      if (limits == limits_) limits.clear();
-      start(*request, *received);
+      if (request->preload && !preload(*request->preload)) {
+        tell(start_failed{request->id, preload_failure_, false, true});
+      } else {
+        // A worker need not ask for each.
+        auto& limits = request->surroundings.limits;
+        if (limits == limits_) limits.clear();
+        start(*request, *received);
+      }
     }
     if (const auto* request = std::get_if<kill_request>(&received->message)) {
       // Not reaped yet, so the process id is still the worker's.
@@ -218,9 +223,6 @@ class zygote {
 
   void start(const start_request& request, received_message& received) {
     try {
-      if (request.preload && !preload(*request.preload)) {
-        return tell(start_failed{request.id, preload_failure_, false, true});
-      }
       if (received.cut_off) {
         throw std::system_error{EMFILE, std::generic_category(), "its descriptors did not arrive"};
       }
@@ -245,6 +247,7 @@ class zygote {
   /// fault.process_preload.that_crashes_fails_the_calls_with_its_name
   bool preload(const preload_order& order) {
     if (std::exchange(has_preloaded_, true)) return preload_failure_.empty();
+    const signal_state signals;
     try {
       module_resolver modules;
       modules.learn(0, order.module);
@@ -257,10 +260,17 @@ class zygote {
             "initializer";
       }
     } catch (const std::exception& e) {
-      preload_failure_ = e.what();
+      preload_failure_ = failure_of(0, e).why;
     }
+    // This process, and its workers, rely on theirs.
+    signals.restore();
+    limits_ = present_limits();
     flush_output();
-    for (const pid_t pid : children_of(::getpid())) spared_.push_back(pid);
+    for (const pid_t pid : children_of(::getpid())) {
+      if (std::find(spared_.begin(), spared_.end(), pid) != spared_.end()) continue;
+      spared_.push_back(pid);
+      from_preload_.push_back(pid);
+    }
     return preload_failure_.empty();
   }
 
@@ -421,6 +431,7 @@ class zygote {
   [[noreturn]] void end() {
     for (const child& c : children_) ::kill(c.pid, SIGKILL);
     if (sentinel_ != 0) ::kill(sentinel_, SIGKILL);
+    for (const pid_t pid : from_preload_) std::erase(spared_, pid);
     const auto deadline = clock::now() + end_limit;
     for (;;) {
       int status = 0;
@@ -451,8 +462,9 @@ class zygote {
   bool has_left_session_ = false;
   bool has_preloaded_ = false;
   std::string preload_failure_;
-  std::vector<child> children_;  // workers
-  std::vector<pid_t> spared_;    // not ours to end
+  std::vector<child> children_;      // workers
+  std::vector<pid_t> spared_;        // not ours to end
+  std::vector<pid_t> from_preload_;  // until the end
   std::vector<std::array<std::uint64_t, 2>> limits_;
   pid_t sentinel_ = 0;                        // or there is none
   bool stopped_ = false;                      // the workers, as the program is

@@ -13,6 +13,7 @@
 
 #include "process/role.hpp"
 #include "process/start_limits.hpp"
+#include "process/worker_process.hpp"
 
 namespace cadre::process {
 
@@ -48,6 +49,10 @@ bool zygote_link::greet(const start_message* first) noexcept {
 
 start_failed zygote_link::why_lost(std::uint64_t id, const child_end& how) const {
   if (preloads()) {
+    if (how.exit_code == exits_thread_ended) {
+      return {id, "the preload of the pool ended its thread, by pthread_exit() or pthread_cancel()",
+              false};
+    }
     return {id, "the zygote " + describe(how) + " while it ran the preload of the pool",
             how.signal == SIGKILL};
   }

@@ -5,9 +5,13 @@
 #include <cadre/process_pool_executor.hpp>
 
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
@@ -55,6 +59,36 @@ void never_end() {
   for (;;) ::pause();
 }
 void print_once() { std::fputs("said by the preload", stdout); }
+pid_t helper = 0;
+void start_helper() {
+  helper = ::fork();
+  if (helper == 0) {
+    for (;;) ::pause();
+  }
+}
+pid_t ask_for_helper() { return helper; }
+void throw_long_words() { throw std::runtime_error{std::string(5'000'000, 'x')}; }
+void change_signals_and_limits() {
+  for (int s = 1; s < NSIG; ++s) ::signal(s, SIG_IGN);
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = 32;
+  ::setrlimit(RLIMIT_NOFILE, &files);
+}
+bool has_default_signals() {
+  struct sigaction usr1 {};
+  ::sigaction(SIGUSR1, nullptr, &usr1);
+  return usr1.sa_handler == SIG_DFL;
+}
+std::uint64_t ask_for_limit() {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  return files.rlim_cur;
+}
+void end_thread() { ::pthread_exit(nullptr); }
 int call_that_pools_in_preload() { return 1; }
 void make_pool() {
   process_pool_executor pool{workers(1)};
@@ -194,6 +228,53 @@ TEST(process_preload, prints_once) {
     for (int i = 0; i < 3; ++i) pool.submit(&ask).get();
   }
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "said by the preload");
+}
+
+TEST(process_preload, that_starts_a_process_has_it_until_the_last_pool_ends) {
+  pid_t its_helper = 0;
+  {
+    process_pool_options options = workers(1);
+    options.max_calls_per_worker = 1;
+    options.preload = &start_helper;
+    process_pool_executor pool{std::move(options)};
+    its_helper = pool.submit(&ask_for_helper).get();
+    EXPECT_EQ(pool.submit(&ask_for_helper).get(), its_helper);
+    EXPECT_EQ(::kill(its_helper, 0), 0);
+  }
+  EXPECT_EQ(::kill(its_helper, 0), -1);
+}
+
+TEST(process_preload, that_throws_many_words_is_told_by_the_first_of_them) {
+  process_pool_options options = workers(1);
+  options.preload = &throw_long_words;
+  process_pool_executor pool{std::move(options)};
+
+  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  EXPECT_NE(why.find("threw \"xxx"), std::string::npos) << why.substr(0, 300);
+}
+
+TEST(process_preload, changes_neither_signals_nor_limits_of_workers) {
+  const std::uint64_t here = ask_for_limit();
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    process_pool_options options = workers(1);
+    options.preload = &change_signals_and_limits;
+    process_pool_executor pool{std::move(options)};
+
+    EXPECT_TRUE(pool.submit(&has_default_signals).get());
+    EXPECT_EQ(pool.submit(&ask_for_limit).get(), here);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, small_time)
+      << "the zygote misses its signals";
+}
+
+TEST(process_preload, that_ends_its_thread_is_told_so) {
+  process_pool_options options = workers(1);
+  options.preload = &end_thread;
+  process_pool_executor pool{std::move(options)};
+
+  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  EXPECT_NE(why.find("pthread_exit"), std::string::npos) << why;
 }
 
 TEST(process_preload, is_for_workers_of_the_zygote_only) {
