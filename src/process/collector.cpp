@@ -118,6 +118,10 @@ bool process_pool_executor::impl::collect_once(lock& held) {
   if (closed() && outstanding_ == 0) {
     for (auto& [token, w] : workers_) {
       if (w->now == remote_worker::condition::ready) end_worker(*w);
+      // It may wait for a preload, for which nobody waits any more.
+      if (w->launching && options_.preload && w->end_limit == detail::never && w->launch != 0) {
+        w->end_limit = detail::deadline_after(options_.end_grace);
+      }
     }
     finished_ = workers_.empty() && crew_.idle();
   }
@@ -194,7 +198,9 @@ void process_pool_executor::impl::stop_head(remote_worker& w, task& t) {
 void process_pool_executor::impl::force_end(remote_worker& w) {
   if (w.launching) {
     w.end_limit = detail::never;
-    return abandon_launch(w, preloads_for_ever);
+    abandon_launch(w, preloads_for_ever);
+    w.launch = 0;
+    return;
   }
   if (w.now == remote_worker::condition::starting) return condemn(w, silent);
   const bool is_limited = options_.initializer_timeout != std::chrono::nanoseconds::max();

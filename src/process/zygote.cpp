@@ -25,6 +25,7 @@
 #include "ipc/event.hpp"
 #include "process/crash_report.hpp"
 #include "process/descendants.hpp"
+#include "process/hangup_watch.hpp"
 #include "process/module_table.hpp"
 #include "process/role.hpp"
 #include "process/sandbox.hpp"
@@ -249,6 +250,7 @@ class zygote {
     if (std::exchange(has_preloaded_, true)) return preload_failure_.empty();
     const signal_state signals;
     try {
+      const hangup_watch program{control_.fd()};
       module_resolver modules;
       modules.learn(0, order.module);
       reinterpret_cast<preload_entry*>(modules.function({0, order.entry.offset}))(order.argument);

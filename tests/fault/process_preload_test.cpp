@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -22,6 +23,7 @@
 #include "fault/process_pool_calls.hpp"
 #include "process/start_limits.hpp"
 #include "support/gate.hpp"
+#include "support/process.hpp"
 #include "support/timeouts.hpp"
 
 namespace cadre::test {
@@ -95,6 +97,19 @@ void make_pool() {
   process_pool_executor pool{workers(1)};
   static_cast<void>(pool.submit(&call_that_pools_in_preload).get());
 }
+
+const child_program dies_while_its_preload_runs{"dies while its preload runs", [] {
+                                                  process_pool_options options = workers(1);
+                                                  options.preload = [] {
+                                                    std::printf("%d\n", ::getpid());
+                                                    std::fflush(stdout);
+                                                    ::kill(::getppid(), SIGKILL);
+                                                    never_end();
+                                                  };
+                                                  process_pool_executor pool{std::move(options)};
+                                                  pool.submit(&ask).wait();
+                                                  return 0;
+                                                }};
 
 }  // namespace
 
@@ -204,6 +219,34 @@ TEST(process_preload, that_never_ends_holds_no_pool_that_is_killed) {
   pool.kill_workers();
   EXPECT_TRUE(pool.shutdown({.deadline = hang_limit}).complete);
   EXPECT_TRUE(f.cancelled());
+}
+
+TEST(process_preload, that_never_ends_holds_no_prestarted_pool_for_longer_than_end_grace) {
+  process_pool_options options = workers(2);
+  options.prestart = true;
+  options.end_grace = small_time;
+  options.preload = &never_end;
+  std::optional<process_pool_executor> pool{std::move(options)};
+  const auto begin = std::chrono::steady_clock::now();
+
+  pool.reset();
+
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, medium_time);
+}
+
+// What it prints to is a pipe, which a zygote that is left would hold open.
+TEST(process_preload, that_never_ends_ends_with_the_program) {
+  const ended child = dies_while_its_preload_runs.run();
+
+  EXPECT_EQ(child.signal, SIGKILL) << child;
+  EXPECT_FALSE(child.timed_out) << child;
+  const int zygote = std::atoi(child.out.c_str());
+  ASSERT_GT(zygote, 0) << child;
+  const auto deadline = std::chrono::steady_clock::now() + medium_time;
+  while (::kill(zygote, 0) == 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(::kill(zygote, 0), -1);
 }
 
 TEST(process_preload, that_takes_longer_than_a_zygote_may_be_silent_is_waited_for) {
