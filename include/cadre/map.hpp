@@ -14,7 +14,8 @@
 //            then outlive the results.
 // Errors     An element's exception surfaces when its turn comes, and ends the iteration; timeout_error
 //            likewise. Where the others are to go on, keep_errors(f) (outcome.hpp) yields what elements
-//            throw, and submit_bulk() gives a future for each. Exceptions behind the first are dropped. std::invalid_argument for a buffer_size of 0.
+//            throw, and submit_bulk() gives a future for each. Exceptions behind the first are dropped.
+//            std::invalid_argument for a buffer_size of 0.
 // End        After an exception, a timeout, or when the results are destroyed, what has not begun
 //            is cancelled. The destructor then blocks until what runs is done, so nothing uses what
 //            the callable and the views refer to any more, however the loop was left; but for

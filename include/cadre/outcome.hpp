@@ -83,7 +83,7 @@ struct error_keeper {
             std::apply(function, std::forward_as_tuple(std::forward<Args>(args)...)));
       }
     } catch (...) {
-      kept.error = detail::caught("a callable of keep_errors()");
+      kept.error = detail::caught("keep_errors");
     }
     return kept;
   }

@@ -114,9 +114,9 @@ class worker_starter {
   /// The process's starter, made if there is none.
   static std::shared_ptr<worker_starter> acquire();
 
-  /// Begins to start it, and returns its number. Throws failed_start and what execute_again() throws: then no callback is called.
-  /// Blocks for 1 ms if a zygote is to be booted. Cost of a start until on_start: 0.2 ms; with
-  /// start_method::exec, 2 ms.
+  /// Begins to start it, and returns its number. Throws failed_start and what execute_again() throws: then
+  /// no callback is called. Blocks for 1 ms if a zygote is to be booted. Cost of a start until on_start:
+  /// 0.2 ms; with start_method::exec, 2 ms.
   std::uint64_t start(start_order order);
 
   /// Nobody wants that worker any more, if it has not started yet: its start fails soon, with that reason.

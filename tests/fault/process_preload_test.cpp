@@ -98,6 +98,13 @@ void make_pool() {
   static_cast<void>(pool.submit(&call_that_pools_in_preload).get());
 }
 
+std::string failure_of_a_call_with(worker_function preload) {
+  process_pool_options options = workers(1);
+  options.preload = std::move(preload);
+  process_pool_executor pool{std::move(options)};
+  return failure_of<broken_executor>(pool.submit(&ask));
+}
+
 const child_program dies_while_its_preload_runs{"dies while its preload runs", [] {
                                                   process_pool_options options = workers(1);
                                                   options.preload = [] {
@@ -172,30 +179,18 @@ TEST(process_preload, that_throws_fails_the_calls_with_its_words_and_is_tried_ag
 }
 
 TEST(process_preload, that_crashes_fails_the_calls_with_its_name) {
-  process_pool_options options = workers(1);
-  options.preload = &crash;
-  process_pool_executor pool{std::move(options)};
-
-  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  const std::string why = failure_of_a_call_with(&crash);
   EXPECT_NE(why.find("while it ran the preload"), std::string::npos) << why;
   EXPECT_NE(why.find("SIGSEGV"), std::string::npos) << why;
 }
 
 TEST(process_preload, that_starts_a_thread_is_refused) {
-  process_pool_options options = workers(1);
-  options.preload = &start_thread;
-  process_pool_executor pool{std::move(options)};
-
-  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  const std::string why = failure_of_a_call_with(&start_thread);
   EXPECT_NE(why.find("has started a thread"), std::string::npos) << why;
 }
 
 TEST(process_preload, that_uses_a_pool_is_refused) {
-  process_pool_options options = workers(1);
-  options.preload = &make_pool;
-  process_pool_executor pool{std::move(options)};
-
-  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  const std::string why = failure_of_a_call_with(&make_pool);
   EXPECT_NE(why.find("preload"), std::string::npos) << why;
 }
 
@@ -289,11 +284,7 @@ TEST(process_preload, that_starts_a_process_has_it_until_the_last_pool_ends) {
 }
 
 TEST(process_preload, that_throws_many_words_is_told_by_the_first_of_them) {
-  process_pool_options options = workers(1);
-  options.preload = &throw_long_words;
-  process_pool_executor pool{std::move(options)};
-
-  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  const std::string why = failure_of_a_call_with(&throw_long_words);
   EXPECT_NE(why.find("threw \"xxx"), std::string::npos) << why.substr(0, 300);
 }
 
@@ -313,11 +304,7 @@ TEST(process_preload, changes_neither_signals_nor_limits_of_workers) {
 }
 
 TEST(process_preload, that_ends_its_thread_is_told_so) {
-  process_pool_options options = workers(1);
-  options.preload = &end_thread;
-  process_pool_executor pool{std::move(options)};
-
-  const std::string why = failure_of<broken_executor>(pool.submit(&ask));
+  const std::string why = failure_of_a_call_with(&end_thread);
   EXPECT_NE(why.find("pthread_exit"), std::string::npos) << why;
 }
 
