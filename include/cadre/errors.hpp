@@ -68,8 +68,9 @@ class CADRE_API shutdown_error : public error {
   ~shutdown_error() override;
 };
 
-/// The executor can run no calls any more: its initializer threw, it could not start a worker, or
-/// it belongs to the parent of this forked process. Make a new executor.
+/// The executor cannot run the call: its initializer threw, it could not start a worker, or it belongs to the
+/// parent of this forked process. When its is_broken() is true, or after a fork, it runs none any more: make a
+/// new one. Else what was missing may be there again, and a later call run.
 class CADRE_API broken_executor : public error {
  public:
   using error::error;

@@ -8,7 +8,8 @@
 //     }
 //
 // Kept       What the callable throws. Not what ends the call itself: a worker process that dies, a time
-//            limit, a cancel; these end a map as ever. submit_bulk() gives a future for each element.
+//            limit, a cancel, a call that ends its thread (pthread_exit); these end a map as ever.
+//            submit_bulk() gives a future for each element.
 // Crosses    To worker processes and back, if the callable and its result do; an exception does as
 //            docs/guides/what-crosses.md says.
 // Source     std::expected, Rust's Result in an iterator.
@@ -16,7 +17,6 @@
 
 #include <cadre/codec.hpp>
 #include <cadre/config.hpp>
-#include <cadre/detail/caught.hpp>
 #include <cadre/detail/portable_call.hpp>
 
 #include <exception>
@@ -83,7 +83,8 @@ struct error_keeper {
             std::apply(function, std::forward_as_tuple(std::forward<Args>(args)...)));
       }
     } catch (...) {
-      kept.error = detail::caught("keep_errors");
+      kept.error = std::current_exception();
+      if (!kept.error) throw;  // the call ends its thread: who runs it tells by what name
     }
     return kept;
   }

@@ -108,6 +108,10 @@ class worker_function {
  private:
   template <typename Function>
   static const detail::call_descriptor* describe() {
+    static_assert(
+        detail::is_callable<Function>,
+        "cadre: an initializer, finalizer or preload is called without arguments; give it "
+        "those that it takes: cadre::bind(function, arguments...)");
     detail::check_portable<Function>();
     return &detail::remote_side<void, detail::bound<Function>, false>::descriptor;
   }

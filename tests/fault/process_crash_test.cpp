@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What worker_died tells of a crash: the signal, the address, the frames, and what to do now.
 #include <cadre/errors.hpp>
+#include <cadre/outcome.hpp>
 #include <cadre/process_pool_executor.hpp>
 
 #include <gtest/gtest.h>
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "fault/process_pool_calls.hpp"
 #include "support/gate.hpp"
@@ -100,6 +102,22 @@ TEST(process_crash, a_call_that_ends_its_thread_is_told_by_name_and_costs_itself
   EXPECT_NE(why.find("\"leave\""), std::string::npos) << why;
   EXPECT_NE(why.find("pthread_exit"), std::string::npos) << why;
   EXPECT_EQ(pool.submit(&add_one, 1).get(), 2);
+}
+
+// The wrappers of the library do not take the reason away.
+TEST(process_crash, an_element_of_a_map_that_ends_its_thread_is_told_so) {
+  process_pool_executor pool{1};
+  const auto leave = [](int) { return ends_its_thread(); };
+  const std::string kept = failure_of<worker_died>(pool.submit(keep_errors(leave), 1));
+  std::string mapped;
+  try {
+    pool.map(leave, std::vector{1, 2}).wait();
+  } catch (const worker_died& e) {
+    mapped = e.what();
+  }
+
+  EXPECT_NE(kept.find("pthread_exit"), std::string::npos) << kept;
+  EXPECT_NE(mapped.find("pthread_exit"), std::string::npos) << mapped;
 }
 
 }  // namespace cadre::test

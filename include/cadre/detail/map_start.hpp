@@ -201,7 +201,8 @@ map_batch<R> run_batch(const Function& function, std::vector<Elements>& chunk) {
     }
   } catch (...) {
     result.slots.pop_back();
-    result.error = caught("map");
+    result.error = std::current_exception();
+    if (!result.error) throw;  // the call ends its thread: who runs it tells by what name
   }
   return result;
 }
