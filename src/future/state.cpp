@@ -187,9 +187,7 @@ void state_base::help_owner(time_point deadline) noexcept {
     word_.store(word, std::memory_order_release);
     break;
   }
-  if (helper == nullptr) return;
-  helper->help(*this, deadline);
-  helper->end_help(*this);
+  if (helper != nullptr) helper->help(*this, deadline);
 }
 
 bool state_base::take() noexcept {

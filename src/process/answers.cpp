@@ -132,10 +132,31 @@ bool answer_reader::read_body(ipc::parent_end& channel, answers& to) {
   return true;
 }
 
+/// As most are: small, there as a whole, in one piece. False if the next one is not, and nothing was taken.
+bool answer_reader::read_small(ipc::parent_end& channel, answers& to) {
+  const auto there = channel.peek();
+  if (there.size() < sizeof header_) return false;
+  std::memcpy(&header_, there.data(), sizeof header_);
+  const std::size_t room = std::min(there.size() - sizeof header_, largest_small);
+  if (header_.check != checks_.next() || !is_possible() || header_.size > room ||
+      header_.parts != 0 || header_.packets != 0) {
+    return false;
+  }
+  const auto body = there.subspan(sizeof header_, static_cast<std::size_t>(header_.size));
+  answer& a = to.list.emplace_back();
+  a.header = header_;
+  a.offset = to.bytes.size();
+  to.bytes.insert(to.bytes.end(), body.begin(), body.end());
+  channel.consume(sizeof header_ + body.size());
+  checks_.advance();
+  return true;
+}
+
 bool answer_reader::read(ipc::parent_end& channel, ipc::packet_socket& packets, answers& to,
                          std::size_t most) {
   while (to.list.size() < most) {
     if (now_ == stage::header) {
+      if (have_ == 0 && read_small(channel, to)) continue;
       auto* header = reinterpret_cast<std::byte*>(&header_);
       have_ += channel.read_some(header + have_, sizeof header_ - have_);
       if (have_ < sizeof header_) break;

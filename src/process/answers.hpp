@@ -79,6 +79,7 @@ class answer_reader {
 
   std::size_t body_size() const noexcept;  // with parts
   bool is_possible() const noexcept;
+  bool read_small(ipc::parent_end& channel, answers& to);
   bool begin_body(ipc::packet_socket& packets);
   bool read_word(ipc::parent_end& channel);
   bool read_parts(ipc::parent_end& channel, answers& to);

@@ -60,7 +60,7 @@ void process_pool_executor::impl::collect() {
     if (crew_.falls_behind()) deadline = std::min(deadline, clock::now() + crew_patience);
     // Whoever waits for one call after the other reads the answers itself; workers that rang for each
     // would only cost time. It is enough to look now and then whether that has stopped.
-    if (std::exchange(helped_, false) || helping_ != nullptr) {
+    if (std::exchange(helped_, false) || helping_) {
       deadline = std::min(deadline, clock::now() + std::chrono::milliseconds{1});
     } else if (arm_all()) {
       sleeps_long_ = true;
@@ -71,7 +71,7 @@ void process_pool_executor::impl::collect() {
     const std::size_t count = poller_.wait(found, deadline);
     held.lock();
     sleeps_long_ = false;
-    if (helping_ == nullptr) disarm_all();
+    if (!helping_) disarm_all();
     for (std::size_t i = 0; i < count; ++i) {
       if ((found[i].token & hello_bit) == 0) continue;
       const auto w = workers_.find(found[i].token & ~hello_bit);
@@ -98,7 +98,7 @@ bool process_pool_executor::impl::collect_once(lock& held) {
     start_worker(held);
     again = true;
   }
-  if (helping_ == nullptr) {
+  if (!helping_) {
     for (auto& [token, w] : workers_) {
       if (w->poisoned()) condemn(*w);
       if (w->is_sending() && !w->reading) w->send_more();

@@ -65,31 +65,43 @@ void process_pool_executor::impl::pump() {
     if (w == nullptr) break;
     if (!send(*w, queue_.pop())) break;
   }
-  if (queue_.empty()) spread();
-  start_wanted_ = broken_why_.empty() && !breaking_ && !killed_ && is_short_of_workers();
+  crowd now = look_around();
+  if (queue_.empty() && now.any_idle && now.any_behind) {
+    spread();
+    now = look_around();
+  }
+  start_wanted_ = broken_why_.empty() && !breaking_ && !killed_ && is_short_of_workers(now);
+}
+
+process_pool_executor::impl::crowd process_pool_executor::impl::look_around() const noexcept {
+  crowd found;
+  for (const auto& [token, w] : workers_) {
+    const std::size_t in_flight = w->in_flight();
+    found.any_behind = found.any_behind || in_flight > 1;
+    if (w->now == remote_worker::condition::ending) continue;
+    ++found.there;
+    if (w->now == remote_worker::condition::starting) {
+      found.any_starting = true;
+    } else if (in_flight == 0) {
+      found.any_idle = found.any_idle || w->may_send();
+    } else if (w->initialising) {
+      ++found.initialising;
+      found.waiting += in_flight - 1;
+    } else if (in_flight > 1 && w->has_spare()) {
+      found.waiting += in_flight - 1;
+    }
+  }
+  return found;
 }
 
 /// There are calls that wait, more of them than workers that are about to be of use, and room for one
 /// more worker. One that ends has left its place; but no more of these stay than there are places.
-bool process_pool_executor::impl::is_short_of_workers() const noexcept {
+bool process_pool_executor::impl::is_short_of_workers(const crowd& now) const noexcept {
   if (prestarts_ != 0) return workers_.size() < max_workers_;
-  std::size_t waiting = queue_.size();
-  std::size_t coming = 0;
-  std::size_t there = 0;
-  for (const auto& [token, w] : workers_) {
-    if (w->now == remote_worker::condition::ending) continue;
-    ++there;
-    const bool idle = w->may_send() && w->in_flight() == 0;
-    if (w->now == remote_worker::condition::starting || idle) return false;
-    if (w->initialising) {
-      ++coming;
-      waiting += w->in_flight() - 1;
-    } else if (w->has_spare()) {
-      waiting += w->in_flight() - 1;
-    }
-  }
-  const std::size_t ending = workers_.size() - there;
-  return waiting > coming && there < max_workers_ && ending <= max_workers_;
+  if (now.any_starting || now.any_idle) return false;
+  const std::size_t ending = workers_.size() - now.there;
+  return now.waiting + queue_.size() > now.initialising && now.there < max_workers_ &&
+         ending <= max_workers_;
 }
 
 /// False if it was not possible, and the call is queued.

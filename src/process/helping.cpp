@@ -2,6 +2,7 @@
 // process_pool_executor::impl: a thread that waits for a call of the pool reads its worker's answers
 // itself.
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "process/process_pool.hpp"
@@ -9,20 +10,10 @@
 
 namespace cadre {
 
-namespace {
-
-/// Names this thread.
-const void* this_thread_mark() noexcept {
-  constinit static thread_local char mark = 0;
-  return &mark;
-}
-
-}  // namespace
-
 detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&) noexcept {
   const std::lock_guard held{mutex_};
-  if (helping_ != nullptr) return nullptr;
-  helping_ = this_thread_mark();
+  if (helping_) return nullptr;
+  helping_ = true;
   helped_ = true;
   ++helpers_;
   if (armed_) disarm_all();
@@ -34,7 +25,8 @@ detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&
 void process_pool_executor::impl::help(detail::state_base& awaited,
                                        detail::time_point deadline) noexcept {
   lock held{mutex_, std::defer_lock};
-  untold own;
+  std::optional<untold> own;
+  // Keeps the lock when it is the last look.
   const auto look = [&] {
     held.lock();
     bool progress = false;
@@ -45,37 +37,33 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
         break;  // workers_ may have changed meanwhile
       }
     }
+    if (own || awaited.done()) return true;
     held.unlock();
-    return progress || awaited.done();
+    return progress;
   };
-  while (own.of == nullptr && !awaited.done() &&
-         (deadline == detail::never || clock::now() < deadline)) {
+  while (!held.owns_lock() && (deadline == detail::never || clock::now() < deadline)) {
     if (!sync::watch_until(look, ipc::default_spin)) break;
   }
-  if (own.of == nullptr) return;
-  // To decode it is the user's code, which may wait for a call of this pool.
-  held.lock();
+  if (!held.owns_lock()) held.lock();
   give_up_helping(awaited);
-  held.unlock();
-  tell(own);
-}
-
-/// Under the lock. Nothing, if it was done before.
-void process_pool_executor::impl::give_up_helping(const detail::state_base& awaited) noexcept {
-  if (helping_ != this_thread_mark()) return;
-  helping_ = nullptr;
-  helped_ = true;
-  // It takes longer: now the worker has to ring for its answer.
-  if (!awaited.done() && !arm_all()) wake_collector();
-}
-
-void process_pool_executor::impl::end_help(detail::state_base& awaited) noexcept {
-  const std::lock_guard held{mutex_};
-  give_up_helping(awaited);
+  if (own) {
+    // To decode it is the user's code, which may wait for a call of this pool.
+    held.unlock();
+    tell(*own);
+    held.lock();
+  }
   --helpers_;
   // release: pairs with the acquire in wait_until_idle().
   changes_.fetch_add(1, std::memory_order_release);
   if (closed()) sync::futex_wake(&changes_, INT32_MAX);
+}
+
+/// Under the lock.
+void process_pool_executor::impl::give_up_helping(const detail::state_base& awaited) noexcept {
+  helping_ = false;
+  helped_ = true;
+  // It takes longer: now the worker has to ring for its answer.
+  if (!awaited.done() && !arm_all()) wake_collector();
 }
 
 }  // namespace cadre

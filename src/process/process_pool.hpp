@@ -23,6 +23,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -66,7 +67,6 @@ class process_pool_executor::impl final : public detail::call_owner,
   detail::wait_helper* begin_help(detail::state_base& call) noexcept override;
   // wait_helper
   void help(detail::state_base& awaited, detail::time_point deadline) noexcept override;
-  void end_help(detail::state_base& awaited) noexcept override;
 
  private:
   using clock = std::chrono::steady_clock;
@@ -126,8 +126,18 @@ class process_pool_executor::impl final : public detail::call_owner,
   void join_collector() noexcept;
 
   // dispatch.cpp: who runs what
+  /// What one look at all workers tells.
+  struct crowd {
+    std::size_t there = 0;         // but for those that end
+    std::size_t initialising = 0;  // of them
+    std::size_t waiting = 0;       // calls that a worker has in hand and is not at
+    bool any_starting = false;
+    bool any_idle = false;
+    bool any_behind = false;  // calls, or what is left of those that were taken back
+  };
   void pump();
-  bool is_short_of_workers() const noexcept;
+  crowd look_around() const noexcept;
+  bool is_short_of_workers(const crowd& now) const noexcept;
   process::remote_worker* choose_worker(std::size_t most, std::size_t size) noexcept;
   std::size_t window() const noexcept;
   bool send(process::remote_worker& w, process::task& t);
@@ -135,7 +145,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   bool take_back(process::remote_worker& w, std::uint64_t number);
   void begin_head(process::remote_worker& w) noexcept;
   bool drain(process::remote_worker& w, lock& held, const detail::state_base* own = nullptr,
-             untold* kept = nullptr);
+             std::optional<untold>* kept = nullptr);
   void initialised(process::remote_worker& w, const process::answers& from,
                    const process::answer& a);
   void take_answer(process::remote_worker& w, const process::answers& from, process::answer& a,
@@ -143,7 +153,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   void measure(const process::task& t, const process::answer_header& a) noexcept;
   void count(const std::vector<verdict>& all) noexcept;
   void conclude(process::answers& from, std::vector<verdict>& all, lock& held,
-                const detail::state_base* own = nullptr, untold* kept = nullptr) noexcept;
+                const detail::state_base* own = nullptr,
+                std::optional<untold>* kept = nullptr) noexcept;
   void conclude(std::vector<verdict>& all, lock& held) noexcept;
   void decode_answer(process::task& t, const process::answers& from, process::answer& a) noexcept;
   void drop(process::task& t) noexcept;
@@ -242,7 +253,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   unsigned prestarts_ = 0;           // to come, whether there are calls or not
   bool killed_ = false;              // by end_workers(): nothing runs again
   bool finished_ = false;            // the collector has nothing more to do
-  const void* helping_ = nullptr;    // the thread of the waiter that reads answers
+  bool helping_ = false;             // a waiter reads answers
   bool helped_ = false;              // one did, since the collector last looked
   bool armed_ = false;               // workers ring for their answers
   bool sleeps_long_ = false;         // the collector, until somebody rings

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -102,7 +103,7 @@ std::exception_ptr decode_result_exception(decoder& in) noexcept {
 
 /// Reads what `w` has sent. True if that was anything. For `own` and `kept` see conclude().
 bool process_pool_executor::impl::drain(remote_worker& w, lock& held, const detail::state_base* own,
-                                        untold* kept) {
+                                        std::optional<untold>* kept) {
   if (w.reading || w.fault != nullptr || !w.readable()) return false;
   const process::borrowed<answers> batch;
   const process::borrowed<std::vector<verdict>> verdicts;
@@ -220,7 +221,8 @@ void process_pool_executor::impl::untold::take(task& t, answers& batch, answer& 
 /// crew; but an answer to `own`, which the caller waits for, is put into `kept` for it to tell(). Is called
 /// without the lock, and returns with it.
 void process_pool_executor::impl::conclude(answers& from, std::vector<verdict>& all, lock& held,
-                                           const detail::state_base* own, untold* kept) noexcept {
+                                           const detail::state_base* own,
+                                           std::optional<untold>* kept) noexcept {
   {
     const taking_callbacks here{this};
     for (verdict& v : all) {
@@ -234,7 +236,7 @@ void process_pool_executor::impl::conclude(answers& from, std::vector<verdict>& 
         decode_answer(t, from, *v.answered);
         call.get_status() == detail::state_base::error ? drop(t) : t.destroy();
       } else if (&call == own) {
-        kept->take(t, from, *v.answered);
+        kept->emplace().take(t, from, *v.answered);
       } else {
         auto what = std::make_unique<untold>();
         what->take(t, from, *v.answered);

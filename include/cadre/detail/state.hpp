@@ -95,7 +95,8 @@ class alignas(64) call_owner {
   virtual bool has_begun(state_base&) noexcept { return false; }
   /// Asks a call that has begun elsewhere to stop. False if that is not possible.
   virtual bool stop_call(state_base&) noexcept { return false; }
-  /// Somebody is about to block until the call is done. Null, or who makes progress meanwhile.
+  /// Somebody is about to block until the call is done. Null, or who makes progress meanwhile, and is
+  /// to be asked for that once.
   virtual wait_helper* begin_help(state_base&) noexcept { return nullptr; }
 
   /// True if calls run elsewhere while they are pending here. Only then the last three are asked.
@@ -109,10 +110,9 @@ class alignas(64) call_owner {
 /// What a waiting thread can do for an executor that has nobody else to do it as fast.
 class wait_helper {
  public:
-  /// Works for a while, at least until `awaited` is done or it is better to sleep.
+  /// Works for a while, at least until `awaited` is done or it is better to sleep. Ends what
+  /// call_owner::begin_help() began.
   virtual void help(state_base& awaited, time_point deadline) noexcept = 0;
-  /// Ends what call_owner::begin_help() began.
-  virtual void end_help(state_base& awaited) noexcept = 0;
 
  protected:
   ~wait_helper() = default;
