@@ -143,10 +143,11 @@ bool answer_reader::read_small(ipc::parent_end& channel, answers& to) {
     return false;
   }
   const auto body = there.subspan(sizeof header_, static_cast<std::size_t>(header_.size));
-  answer& a = to.list.emplace_back();
-  a.header = header_;
-  a.offset = to.bytes.size();
+  const std::size_t offset = to.bytes.size();
   to.bytes.insert(to.bytes.end(), body.begin(), body.end());
+  answer& a = to.list.emplace_back();  // last: without memory for its bytes there is no answer
+  a.header = header_;
+  a.offset = offset;
   channel.consume(sizeof header_ + body.size());
   checks_.advance();
   return true;

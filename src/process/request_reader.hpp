@@ -23,6 +23,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <span>
 #include <string>
@@ -57,7 +58,13 @@ class request_reader : public detail::part_source {
   /// Waits for its header. After await().
   void read(request_header& to) {
     ++frame_;
-    read(&to, sizeof to);
+    const auto there = channel_.peek();
+    if (there.size() >= sizeof to) {
+      std::memcpy(&to, there.data(), sizeof to);
+      lent_ = sizeof to;  // to be given back with the body
+    } else {
+      read(&to, sizeof to);
+    }
     if (!checks_.accept(to.check)) {
       fail("is none: its check is wrong, so that bytes of an argument could be taken for orders");
     }
@@ -69,6 +76,16 @@ class request_reader : public detail::part_source {
   std::span<const std::byte> body(const request_header& of) {
     const auto size = static_cast<std::size_t>(of.size);
     const bool large = size > small_body_.size();
+    const auto there = channel_.peek();
+    if (!large && of.parts == 0 && lent_ + size <= there.size()) {
+      std::memcpy(small_body_.data(), there.data() + lent_, size);
+      lent_ += size;
+      give_back();
+      body_lost_ = false;
+      left_ = 0;
+      return std::span{small_body_}.first(size);
+    }
+    give_back();
     body_lost_ = large && size > large_body_.capacity() && !make_large_body(size);
     std::byte* const to = large ? large_body_.data() : small_body_.data();
     body_lost_ ? drop(size) : read(to, size);
@@ -170,7 +187,7 @@ class request_reader : public detail::part_source {
   std::uint64_t frame_ = 0;  // the present one, from 1
   const std::uint64_t max_message_;
   std::size_t left_ = 0;  // of the parts
-  std::size_t lent_ = 0;  // bytes of the channel that the last piece is
+  std::size_t lent_ = 0;  // bytes of the channel that were used where they lie: a header, a piece
   bool body_lost_ = false;
   std::array<std::byte, 4096> small_body_;
   detail::large_buffer large_body_;
