@@ -168,7 +168,7 @@ void process_pool_executor::impl::launch_failed(const launch_result& how, lock& 
   if (const auto w = workers_.find(how.token); w != workers_.end()) {
     poller_.remove(w->second->hello().fd());
     poller_.remove(w->second->bell());
-    workers_.erase(w);
+    take_out(*w->second);
     tell_shutdown();
   }
   start_failed(how.passes ? 1 : start_budget);
@@ -263,7 +263,7 @@ void process_pool_executor::impl::initialised(remote_worker& w, const process::a
                                               const process::answer& a) {
   if (w.now == remote_worker::condition::ready) w.end_limit = detail::never;
   if (a.header.kind == frame_kind::value) return start_succeeded();
-  w.now = remote_worker::condition::ending;
+  begin_end(w);
   w.end_steps = 2;
   starter_->kill(w.process, SIGKILL);
   breaking_ = true;

@@ -234,7 +234,7 @@ void process_pool_executor::impl::end_leftovers(std::chrono::nanoseconds grace) 
   for (auto& [token, w] : workers_) {
     if (w->launching) abandon_launch(*w, "the pool ends");
     if (w->head() != nullptr || w->end_steps == 2 || w->process == 0) continue;
-    w->now = remote_worker::condition::ending;
+    begin_end(*w);
     starter_->kill(w->process, w->end_steps == 0 ? SIGTERM : SIGKILL);
     w->end_limit = ++w->end_steps == 1 ? detail::deadline_after(grace / 2) : detail::never;
   }

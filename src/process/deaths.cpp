@@ -93,6 +93,13 @@ void process_pool_executor::impl::break_as_initialiser_failed(
       held);
 }
 
+/// It is none of the pool's any more.
+process_pool_executor::impl::worker_ptr process_pool_executor::impl::take_out(
+    remote_worker& w) noexcept {
+  if (w.now == remote_worker::condition::ending) --ending_;
+  return std::move(workers_.extract(w.token).mapped());
+}
+
 void process_pool_executor::impl::bury(remote_worker& w, const death_report& how, lock& held) {
   poller_.remove(w.hello().fd());
   poller_.remove(w.bell());
@@ -136,7 +143,7 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   if (w.fault != nullptr) cause += std::string{" ("} + w.fault + ")";
   if (!w.refusal.empty()) cause += why_it_refused(w.refusal, options_.worker);
   // Its memory goes without the lock.
-  auto gone = workers_.extract(w.token);
+  worker_ptr gone = take_out(w);
   tell_shutdown();
   if (breaks) break_pool(cause, held);
   const std::string broken_why = broken_why_;
@@ -151,10 +158,9 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
                   ? verdict_on(*v.of, w, how, killed)
                   : std::make_exception_ptr(broken_executor{broken_why});
   }
+  // Before its futures are told: whoever submits the next call then has the pool's thread for himself.
+  gone.reset();
   conclude(verdicts, held);
-  held.unlock();
-  gone = {};
-  held.lock();
   if (failed_start && failed_starts_ == start_budget && (initializer_died || !has_workers())) {
     break_pool("workers die before they can run a call; the last one, " + cause, held);
   }

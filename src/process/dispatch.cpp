@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <system_error>
+#include <utility>
 
 #include "process/process_pool.hpp"
 
@@ -65,6 +66,10 @@ void process_pool_executor::impl::pump() {
     if (w == nullptr) break;
     if (!send(*w, queue_.pop())) break;
   }
+  if (!queue_.empty() && !may_have_more_workers()) {
+    start_wanted_ = false;
+    return;
+  }
   crowd now = look_around();
   if (queue_.empty() && now.any_idle && now.any_behind) {
     spread();
@@ -79,7 +84,6 @@ process_pool_executor::impl::crowd process_pool_executor::impl::look_around() co
     const std::size_t in_flight = w->in_flight();
     found.any_behind = found.any_behind || in_flight > 1;
     if (w->now == remote_worker::condition::ending) continue;
-    ++found.there;
     if (w->now == remote_worker::condition::starting) {
       found.any_starting = true;
     } else if (in_flight == 0) {
@@ -94,14 +98,17 @@ process_pool_executor::impl::crowd process_pool_executor::impl::look_around() co
   return found;
 }
 
+/// One that ends has left its place; but no more of these stay than there are places.
+bool process_pool_executor::impl::may_have_more_workers() const noexcept {
+  return workers_.size() - ending_ < max_workers_ && ending_ <= max_workers_;
+}
+
 /// There are calls that wait, more of them than workers that are about to be of use, and room for one
-/// more worker. One that ends has left its place; but no more of these stay than there are places.
+/// more worker.
 bool process_pool_executor::impl::is_short_of_workers(const crowd& now) const noexcept {
   if (prestarts_ != 0) return workers_.size() < max_workers_;
   if (now.any_starting || now.any_idle) return false;
-  const std::size_t ending = workers_.size() - now.there;
-  return now.waiting + queue_.size() > now.initialising && now.there < max_workers_ &&
-         ending <= max_workers_;
+  return now.waiting + queue_.size() > now.initialising && may_have_more_workers();
 }
 
 /// False if it was not possible, and the call is queued.
@@ -179,12 +186,19 @@ void process_pool_executor::impl::retire_if_due(remote_worker& w, const process:
   if ((old || large || w.signalled) && w.now == remote_worker::condition::ready) end_worker(w);
 }
 
+/// From here on it gets no call, and another worker may take its place.
+void process_pool_executor::impl::begin_end(remote_worker& w) noexcept {
+  if (std::exchange(w.now, remote_worker::condition::ending) != remote_worker::condition::ending) {
+    ++ending_;
+  }
+}
+
 /// What it has not begun goes to others; after the call that it runs it ends.
 void process_pool_executor::impl::end_worker(remote_worker& w) {
   take_back(w, w.turn());
   process::request_header header{.kind = frame_kind::end};
   if (options_.finalizer) header = header_of(*options_.finalizer.descriptor(), frame_kind::end);
-  w.now = remote_worker::condition::ending;
+  begin_end(w);
   limit_end(w);
   w.send_control(header, finalizer_.bytes());
 }
@@ -200,7 +214,7 @@ void process_pool_executor::impl::limit_end(remote_worker& w) noexcept {
 void process_pool_executor::impl::condemn(remote_worker& w, const char* why) {
   if (w.fault != nullptr) return;
   w.fault = why;
-  w.now = remote_worker::condition::ending;
+  begin_end(w);
   w.end_steps = 2;
   w.end_limit = detail::never;
   starter_->kill(w.process, SIGKILL);

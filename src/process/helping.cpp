@@ -45,7 +45,7 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
     if (!sync::watch_until(look, ipc::default_spin)) break;
   }
   if (!held.owns_lock()) held.lock();
-  give_up_helping(awaited);
+  give_up_helping(own || awaited.done());
   if (own) {
     // To decode it is the user's code, which may wait for a call of this pool.
     held.unlock();
@@ -58,12 +58,13 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
   if (closed()) sync::futex_wake(&changes_, INT32_MAX);
 }
 
-/// Under the lock.
-void process_pool_executor::impl::give_up_helping(const detail::state_base& awaited) noexcept {
+/// Under the lock. `answered`: what it waited for is here.
+void process_pool_executor::impl::give_up_helping(bool answered) noexcept {
   helping_ = false;
-  helped_ = true;
-  // It takes longer: now the worker has to ring for its answer.
-  if (!awaited.done() && !arm_all()) wake_collector();
+  // Then it will help with the next call soon. Else it takes longer, and from now on workers have to ring;
+  // also those that are only starting, for whose bell the collector sees to.
+  helped_ = answered;
+  if (!answered && !arm_all()) wake_collector();
 }
 
 }  // namespace cadre

@@ -197,7 +197,8 @@ void process_pool_executor::impl::accept(process::task& t, lock& held) {
   }
   ++totals_.submitted;
   ++outstanding_;
-  pump();
+  // The calls before it wait for the same as it does: whoever brings that calls pump().
+  if (queue_.size() == 1 || may_have_more_workers()) pump();
   const bool wake = start_due();
   held.unlock();
   if (wake) wake_collector();
@@ -417,7 +418,7 @@ void process_pool_executor::impl::end_workers(int signal) {
   cancel_pending();
   held.lock();
   for (auto& [token, w] : workers_) {
-    w->now = process::remote_worker::condition::ending;
+    begin_end(*w);
     w->end_steps = signal == SIGKILL ? 2 : 1;
     w->end_limit = w->end_steps == 1 ? detail::deadline_after(options_.end_grace) : detail::never;
     if (starter_ && w->process != 0) starter_->kill(w->process, signal);

@@ -128,8 +128,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   // dispatch.cpp: who runs what
   /// What one look at all workers tells.
   struct crowd {
-    std::size_t there = 0;         // but for those that end
-    std::size_t initialising = 0;  // of them
+    std::size_t initialising = 0;  // workers
     std::size_t waiting = 0;       // calls that a worker has in hand and is not at
     bool any_starting = false;
     bool any_idle = false;
@@ -137,6 +136,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   };
   void pump();
   crowd look_around() const noexcept;
+  bool may_have_more_workers() const noexcept;
   bool is_short_of_workers(const crowd& now) const noexcept;
   process::remote_worker* choose_worker(std::size_t most, std::size_t size) noexcept;
   std::size_t window() const noexcept;
@@ -161,9 +161,10 @@ class process_pool_executor::impl final : public detail::call_owner,
   void tell(untold& what) noexcept;
   void give_to_crew(process::crew::job work);
   bool take(detail::state_base& done, detail::listener* callbacks) noexcept override;
-  void give_up_helping(const detail::state_base& awaited) noexcept;
+  void give_up_helping(bool answered) noexcept;
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
   void count_as_failed() noexcept;
+  void begin_end(process::remote_worker& w) noexcept;
   void end_worker(process::remote_worker& w);
   void limit_end(process::remote_worker& w) noexcept;
   void condemn(process::remote_worker& w, const char* why = process::remote_worker::damaged);
@@ -221,6 +222,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   // deaths.cpp: what becomes of the calls of the dead
   void bury_dead(lock& held);
   void break_as_initialiser_failed(unsigned index, const std::vector<std::byte>& cause) noexcept;
+  worker_ptr take_out(process::remote_worker& w) noexcept;
   void bury(process::remote_worker& w, const process::death_report& how, lock& held);
   std::exception_ptr timed_out(const process::task& t) const;
   std::exception_ptr verdict_on(const process::task& t, const process::remote_worker& w,
@@ -243,6 +245,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   mutable sync::mutex mutex_;  // guards what follows
   std::shared_ptr<process::worker_starter> starter_;
   std::map<std::uint64_t, worker_ptr> workers_;  // by token; living and dying
+  std::size_t ending_ = 0;                       // of them: what begin_end() was called for
   std::uint64_t next_token_ = 1;
   process::task_queue queue_;
   std::size_t outstanding_ = 0;          // calls accepted and not over
