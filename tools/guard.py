@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the guards share: their arguments, the files they read, the way they report.
 
-Each check_*.py exits with 1 and one line per problem (file:line: what, what now), or with 0.
+Each check_*.py exits with 1 and one line per problem (file:line: what, what now), with 77 and a sentence
+where it cannot check anything, or with 0.
 """
 
 import argparse
@@ -57,6 +58,12 @@ def code_only(text):
 
 def line_of(text, offset):
     return text.count("\n", 0, offset) + 1
+
+
+def skip(why):
+    """Says why nothing was checked, and exits with what CTest takes for "skipped"."""
+    print(f"skipped: {why}", file=sys.stderr)
+    sys.exit(77)
 
 
 def report(problems, done):

@@ -7,7 +7,6 @@
 // For every file it computes the SHA-256 and the number of identifiers. A file that cannot be read
 // is one failed call. Ctrl-C stops the calls that run and cancels those that wait.
 #include <string.h>
-#include <CLI/CLI.hpp>
 #include <cadre/cadre.hpp>
 
 #include <algorithm>
@@ -19,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "arguments.hpp"
 #include "files.hpp"
 #include "images.hpp"
 #include "terminal.hpp"
@@ -29,11 +29,6 @@ namespace {
 constexpr int exit_interrupted = 130;  // what a shell reports for a program that Ctrl-C ended
 
 using clock = std::chrono::steady_clock;
-
-struct options {
-  std::filesystem::path root = "/usr/include";
-  int workers = static_cast<int>(cadre::usable_cpus());
-};
 
 struct pass {
   const char* name = "";
@@ -232,15 +227,7 @@ int run(const options& chosen, const std::stop_token& stop, progress& bar) {
 
 int main(int argc, char** argv) {
   demo::options chosen;
-  CLI::App app{
-      "Reads a tree of files in a loop, on threads and in worker processes, and compares. Then "
-      "decodes images, of which some crash the decoder."};
-  app.add_option("DIR", chosen.root, "the tree to read")
-      ->check(CLI::ExistingDirectory)
-      ->capture_default_str();
-  app.add_option("--workers", chosen.workers, "threads, and worker processes")
-      ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  if (const auto exit_code = demo::read_arguments(chosen, argc, argv)) return *exit_code;
 
   const demo::interrupt interrupt;  // before the first thread
   demo::progress bar;
