@@ -27,7 +27,8 @@
 //            does not return within its grace period is killed, and fails with worker_died.
 // Descendants of a worker, whatever calls have started and wherever it went (setsid, double fork), are
 //            killed when the worker ends: after a crash, a time limit, with the pool, and with this
-//            program, however that ends. Orphans among them come to the worker, as children of which it
+//            program, however that ends; those of a call that returns live as long as its worker, which
+//            max_calls_per_worker = 1 ends behind each call. Orphans among them come to the worker, as children of which it
 //            knows nothing (it is a subreaper, see prctl(2)). Not covered: workers of
 //            start_method::fork; what is left when somebody kills the zygote, the process from which
 //            workers are forked (SIGTERM it ignores), or stops or traces it when this program ends; a program that

@@ -14,6 +14,7 @@
 //            Calls that a worker submits queue up at that worker, and idle workers take from there.
 // Waiting    A worker that waits for a pending call of its own pool runs it. When all workers are
 //            blocked, a further one starts, up to 64 times. So calls may wait for calls.
+// Control    resize(), pause() and wait_idle() from any thread, as the rest.
 // Lifetime   The destructor is shutdown({.wait = true}). Destroyed by one of its own calls, it does
 //            not wait; the rest is run first. Futures outlive the pool. In a child of fork() every
 //            use throws broken_executor, and the destructor does nothing.
@@ -27,6 +28,7 @@
 #pragma once
 
 #include <cadre/config.hpp>
+#include <cadre/detail/deadline.hpp>
 #include <cadre/detail/unique_function.hpp>
 #include <cadre/local_executor.hpp>
 
@@ -72,9 +74,37 @@ class CADRE_API thread_pool_executor final : public local_executor {
       : thread_pool_executor{thread_pool_options{.max_workers = max_workers}} {}
   ~thread_pool_executor() override;
 
+  /// From now on there may be so many workers. Further ones start when calls need them; of too many, the
+  /// idle ones end at once and the others behind the call that they run. Does not block. Throws
+  /// std::invalid_argument if the number is not between 1 and 2000, std::bad_alloc, and broken_executor in
+  /// a child of fork(); nothing changed then.
+  void resize(int max_workers);
+
+  /// No worker begins a queued call until resume(). What runs goes on, and if it waits for a call of
+  /// this pool, that is run as well; when_full::caller_runs still runs calls. shutdown(), and so the
+  /// destructor, resumes, with `cancel_pending` after it has cancelled. Idempotent, and does not block.
+  void pause() noexcept;
+  void resume() noexcept;
+  bool is_paused() const noexcept;
+
+  /// Blocks until no call runs or is suspended, and none is pending; while the pool is paused, until none
+  /// runs. All futures of those calls are done then. Calls that others submit meanwhile count; timers that
+  /// have not come do not. Throws deadlock_error in a call of the pool itself.
+  void wait_idle() { wait_idle_by(detail::never); }
+  /// False if the time is over before.
+  template <typename Rep, typename Period>
+  bool wait_idle_for(std::chrono::duration<Rep, Period> time) {
+    return wait_idle_by(detail::deadline_after(time));
+  }
+  template <typename Clock, typename Duration>
+  bool wait_idle_until(std::chrono::time_point<Clock, Duration> time) {
+    return wait_idle_by(detail::deadline_at(time));
+  }
+
  private:
   class impl;
 
+  bool wait_idle_by(detail::time_point deadline);
   void do_enqueue(detail::state_base& call, const submit_options& options) override;
   void do_enqueue_all(detail::state_base*& first, std::size_t count) override;
   shutdown_report do_shutdown(const shutdown_options& options) override;

@@ -150,15 +150,40 @@ bool dispatcher::admit() noexcept {
 }
 
 bool dispatcher::dismiss(bool surplus, std::uint64_t amount) noexcept {
+  // Before the look at the numbers: whoever changes them meanwhile sets it again.
+  // seq_cst: pairs with the store in set_max_workers().
+  const bool busy_ones =
+      surplus && has_surplus() && surplus_.exchange(false, std::memory_order_seq_cst);
   census c = now();
   while (!surplus || c.live() > wanted(c)) {
+    const census then{c.word - census::one_live - amount};
     // seq_cst: as change(); pairs with P2. relaxed on failure: the loop looks again.
-    if (census_.compare_exchange_weak(c.word, c.word - census::one_live - amount,
-                                      std::memory_order_seq_cst, std::memory_order_relaxed)) {
+    if (census_.compare_exchange_weak(c.word, then.word, std::memory_order_seq_cst,
+                                      std::memory_order_relaxed)) {
+      // seq_cst: pairs with has_surplus(), by the next one.
+      if (busy_ones && then.live() > wanted(then)) surplus_.store(true, std::memory_order_seq_cst);
       return true;
     }
   }
   return false;
+}
+
+void dispatcher::set_max_workers(unsigned count) {
+  {
+    const std::lock_guard lock{parked_mutex_};
+    parked_.reserve(count + max_replacements_);
+  }
+  // seq_cst: before the next store, which pairs with has_surplus() and dismiss().
+  if (max_workers_.exchange(count, std::memory_order_seq_cst) <= count) return;
+  surplus_.store(true, std::memory_order_seq_cst);
+  for (census c = now(); c.live() > wanted(c) + c.waking() && wake_one(); c = now()) {
+  }
+}
+
+void dispatcher::resume() noexcept {
+  paused_.store(false, std::memory_order_seq_cst);  // seq_cst: step P1; pairs with paused() in W2
+  while (wake_one()) {
+  }
 }
 
 /// With the lock: close() and accepted() hold it while calls are on their way from the inbox to the
@@ -278,6 +303,7 @@ dispatcher::batch dispatcher::take_batch(call_deque& own, bool all_to_own) noexc
 }
 
 void dispatcher::close() noexcept {
+  paused_.store(false, std::memory_order_seq_cst);  // seq_cst: as in resume(), pairs with paused()
   urgent_.close();
   patient_.close();
   {

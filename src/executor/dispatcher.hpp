@@ -19,6 +19,9 @@
 // Closing replaces the inbox's head by a mark, after which no push succeeds: every call was either
 // accepted before, and will be seen by a worker before that ends, or refused.
 //
+// Pausing, resuming and changing the number of workers go by the same steps: the change is made visible
+// (P1), and then sleepers are woken (P2), who look at it (W2).
+//
 // Memory: to push with a priority may throw std::bad_alloc, and then nothing was pushed. Nothing else
 // here needs any to go on: a worker moves fewer calls at once.
 #pragma once
@@ -141,7 +144,7 @@ class dispatcher {
   template <typename DequesEmpty>
   bool announce_sleep(sleeper& bed, DequesEmpty deques_empty) noexcept {
     enlist(bed);
-    if (!has_work() && deques_empty() && !closed()) return true;
+    if ((paused() || (!has_work() && deques_empty())) && !closed()) return true;
     return !withdraw(bed);
   }
   /// Takes back the announcement; false if a wake-up is on its way.
@@ -151,13 +154,43 @@ class dispatcher {
 
   /// False if the caller is the last worker that there may be that is not blocked.
   bool replacements_left() const noexcept {
-    return now().blocked() + 1 < max_workers_ + max_replacements_;
+    return now().blocked() + 1 < max_workers() + max_replacements_;
   }
 
   /// One more worker, if the limits allow.
   bool admit() noexcept;
   /// One worker less, if there are more than needed (`surplus`), or in any case.
   bool dismiss(bool surplus, std::uint64_t change) noexcept;
+
+  /// True if a busy worker is to see whether it is one too many.
+  bool has_surplus() const noexcept {
+    // seq_cst: pairs with the stores in set_max_workers() and dismiss().
+    return surplus_.load(std::memory_order_seq_cst);
+  }
+
+  // --- control ---
+
+  unsigned max_workers() const noexcept {
+    return max_workers_.load(std::memory_order_relaxed);  // relaxed: a bound, which nothing follows
+  }
+  /// Wakes those who are too many. Throws std::bad_alloc, and then nothing changed. One at a time.
+  void set_max_workers(unsigned count);
+
+  /// While it is so, no worker takes calls from anywhere.
+  bool paused() const noexcept {
+    // seq_cst: step W2; pairs with the stores in pause() and resume().
+    return paused_.load(std::memory_order_seq_cst);
+  }
+  void pause() noexcept {
+    paused_.store(true, std::memory_order_seq_cst);  // seq_cst: pairs with paused()
+  }
+  /// Wakes all who sleep.
+  void resume() noexcept;
+
+  /// True if there is no work outside of the deques, also not on its way from one queue to the other.
+  bool nothing_waits() noexcept {
+    return !has(urgent_size_) && !has(patient_size_) && !normal_calls_wait();
+  }
 
   // --- the end ---
 
@@ -191,8 +224,9 @@ class dispatcher {
   }
   /// How many workers there should be: one that is not blocked, whatever happens, within bounds.
   unsigned wanted(census c) const noexcept {
-    const unsigned most = max_workers_ + max_replacements_;
-    return c.blocked() < max_workers_ ? max_workers_ : c.blocked() < most ? c.blocked() + 1 : most;
+    const unsigned usual = max_workers();
+    const unsigned most = usual + max_replacements_;
+    return c.blocked() < usual ? usual : c.blocked() < most ? c.blocked() + 1 : most;
   }
   static bool has(const sync::atomic<std::size_t>& size) noexcept {
     // seq_cst: step W2; pairs with the stores of the sizes, as step P1.
@@ -217,8 +251,8 @@ class dispatcher {
   // One line for what submitters touch: the census is read for free with the inbox.
   alignas(64) sync::atomic<state_base*> inbox_{nullptr};
   sync::atomic<std::uint64_t> census_{0};
-  unsigned max_workers_;
-  unsigned max_replacements_;
+  sync::atomic<unsigned> max_workers_;
+  const unsigned max_replacements_;
 
   alignas(64) sync::mutex backlog_mutex_;
   // Guarded by backlog_mutex_, the oldest last. Addresses: to hand out calls must not wait for the
@@ -231,10 +265,12 @@ class dispatcher {
   std::size_t chained_count_ = 0;
   std::uint64_t accepted_ = 0;  // guarded by backlog_mutex_
 
-  // What idle workers look at, on one line.
+  // What workers look at, on one line.
   alignas(64) sync::atomic<std::size_t> backlog_size_{0};  // written under backlog_mutex_
   sync::atomic<std::size_t> urgent_size_{0};
   sync::atomic<std::size_t> patient_size_{0};
+  sync::atomic<bool> paused_{false};
+  sync::atomic<bool> surplus_{false};  // there may be more workers than wanted
 
   alignas(64) sync::mutex parked_mutex_;
   std::vector<sleeper*> parked_;  // guarded by parked_mutex_; reserved; the last one slept least

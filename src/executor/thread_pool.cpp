@@ -22,19 +22,6 @@
 namespace cadre {
 namespace {
 
-// More replacements: more calls may wait for things outside the pool before a pool of blocked
-// workers stands still. Fewer: less memory for threads that only wait.
-constexpr unsigned max_replacements = 64;
-constexpr int most_workers = 2000;  // with the replacements below the census' 4095
-
-unsigned checked_workers(const thread_pool_options& options) {
-  if (!options.max_workers) return std::min<unsigned>(usable_cpus(), most_workers);
-  const int n = *options.max_workers;
-  if (n > 0 && n <= most_workers) return static_cast<unsigned>(n);
-  throw std::invalid_argument{"thread_pool: max_workers must be between 1 and " +
-                              std::to_string(most_workers) + ", got " + std::to_string(n)};
-}
-
 std::string next_prefix() {
   static constinit sync::atomic<unsigned> pools{0};
   // relaxed: a number that is used once.
@@ -43,11 +30,20 @@ std::string next_prefix() {
 
 }  // namespace
 
+unsigned thread_pool_executor::impl::checked(int workers) {
+  if (workers > 0 && static_cast<unsigned>(workers) <= most_workers) {
+    return static_cast<unsigned>(workers);
+  }
+  throw std::invalid_argument{"thread_pool: max_workers must be between 1 and " +
+                              std::to_string(most_workers) + ", got " + std::to_string(workers)};
+}
+
 thread_pool_executor::impl::impl(thread_pool_options options)
-    : worker_pool{checked_workers(options), max_replacements},
-      max_workers_{checked_workers(options)},
+    : worker_pool{options.max_workers ? checked(*options.max_workers)
+                                      : std::min(usable_cpus(), most_workers),
+                  max_replacements},
       options_{std::move(options)},
-      places_(max_workers_ + max_replacements) {
+      places_{max_workers() + max_replacements} {
   if (options_.max_pending) {
     if (*options_.max_pending == 0) {
       throw std::invalid_argument{"thread_pool: max_pending must be greater than 0, got 0"};
@@ -75,7 +71,7 @@ thread_pool_executor::impl::impl(thread_pool_options options)
 
 thread_pool_executor::impl::~impl() {
   // The last owner may be one of the threads, in a pool that a call of its own destroyed.
-  for (place& p : places_) p.thread.join();
+  for (std::size_t i = 0; i != places_.size(); ++i) places_[i].thread.join();
   for (detail::thread& t : leaving_) t.join();
 }
 
@@ -184,6 +180,7 @@ bool thread_pool_executor::impl::make_room(detail::state_base& call) {
 
 void thread_pool_executor::impl::run_here(detail::state_base& call) noexcept {
   run_by_callers_.fetch_add(1, std::memory_order_relaxed);  // relaxed: statistics order nothing
+  running_here_.fetch_add(1, std::memory_order_seq_cst);    // seq_cst: pairs with is_idle()
   const detail::token_scope no_token{nullptr};              // the call has its own, or none
   detail::run_context context;
   if (call.is_posted() || call.try_start()) {
@@ -191,6 +188,8 @@ void thread_pool_executor::impl::run_here(detail::state_base& call) noexcept {
     ended.fetch_add(1, std::memory_order_relaxed);  // relaxed: statistics order nothing
   }
   call.release();
+  running_here_.fetch_sub(1, std::memory_order_seq_cst);  // seq_cst: pairs with is_idle()
+  tell_idle();
 }
 
 void thread_pool_executor::impl::refuse() {
@@ -223,7 +222,7 @@ bool thread_pool_executor::impl::start_first_worker() {
 void thread_pool_executor::impl::prestart() {
   if (!options_.prestart) return;
   try {
-    while (queue.now().live() < max_workers_ && queue.admit()) {
+    while (queue.now().live() < max_workers() && queue.admit()) {
       if (!occupy_place()) return;
     }
   } catch (...) {
@@ -268,13 +267,13 @@ void thread_pool_executor::impl::join_leaving() noexcept {
 /// Starts a thread for an admitted worker. False if there is no place for it now.
 bool thread_pool_executor::impl::occupy_place() {
   const std::lock_guard lock{places_mutex_};
-  const auto free =
-      std::find_if(places_.begin(), places_.end(), [](const place& p) { return !p.occupied; });
-  if (free == places_.end()) {  // threads that are about to end; the first of them looks again
+  unsigned index = 0;
+  while (index != places_.size() && places_[index].occupied) ++index;
+  if (index == places_.size()) {  // threads that are about to end; the first of them looks again
     queue.dismiss(false, 0);
     return false;
   }
-  const auto index = static_cast<unsigned>(free - places_.begin());
+  place* const free = &places_[index];
   try {
     if (!free->worker) free->worker = std::make_unique<detail::worker>(*this, index);
     // relaxed: it is written under places_mutex_ only.
@@ -314,6 +313,7 @@ void thread_pool_executor::impl::thread_main(unsigned index) {
   } else {
     queue.dismiss(false, 0);
   }
+  tell_idle();
   detail::clear_worker_context();
   detail::set_worker_identity({});
   {
@@ -422,6 +422,8 @@ shutdown_report thread_pool_executor::impl::shutdown(const shutdown_options& opt
   if (forked()) return {};
   refusing_.store(true, std::memory_order_relaxed);  // relaxed: push() decides
   if (room_) room_->close();
+  if (options.cancel_pending) drop_pending(nullptr);  // in a paused pool, before any begins
+  queue.resume();
   close_unless_held();
   if (options.cancel_pending) drop_pending(nullptr);
   if (!options.wait || own_worker_here() != nullptr) return report(false);
@@ -443,8 +445,8 @@ bool thread_pool_executor::impl::wait_for_workers(sync::time_point deadline) noe
     bool all_gone = false;
     {
       const std::lock_guard lock{places_mutex_};
-      all_gone =
-          std::none_of(places_.begin(), places_.end(), [](const place& p) { return p.occupied; });
+      all_gone = true;
+      for (std::size_t i = 0; i != places_.size(); ++i) all_gone = all_gone && !places_[i].occupied;
       if (all_gone && leaving_.empty() && queue.closed() && !held()) return true;
       all_gone = all_gone && !leaving_.empty();
     }

@@ -29,6 +29,11 @@ class thread_pool_executor::impl final : public detail::worker_pool,
                                          public detail::task_host,
                                          public std::enable_shared_from_this<impl> {
  public:
+  // More replacements: more calls may wait for things outside the pool before a pool of blocked
+  // workers stands still. Fewer: less memory for threads that only wait.
+  static constexpr unsigned max_replacements = 64;
+  static constexpr unsigned most_workers = 2000;  // with the replacements below the census' 4095
+
   explicit impl(thread_pool_options options);
   ~impl();
 
@@ -39,7 +44,13 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   /// All workers, if the options ask for it. Throws std::system_error and std::bad_alloc; the pool is shut
   /// down then.
   void prestart();
-  unsigned max_workers() const noexcept { return max_workers_; }
+  unsigned max_workers() const noexcept { return queue.max_workers(); }
+  void resize(int max_workers);
+  void pause() noexcept { queue.pause(); }
+  void resume_calls() noexcept;
+  bool paused() const noexcept { return queue.paused(); }
+  /// False if the time was over before. Throws deadlock_error.
+  bool wait_idle(sync::time_point deadline);
   /// Null: it is being destroyed.
   void belong_to(local_executor* e) noexcept {
     // release: pairs with the acquire in this_worker::executor().
@@ -51,6 +62,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void try_start_worker() noexcept override;
   detail::state_base* steal(unsigned thief) noexcept override;
   bool deques_empty() const noexcept override;
+  void worker_rests() noexcept override { tell_idle(); }
   void call_begins() noexcept override {
     if (room_) room_->leave();
   }
@@ -73,6 +85,29 @@ class thread_pool_executor::impl final : public detail::worker_pool,
     bool occupied = false;  // guarded by places_mutex_
   };
 
+  /// They stay where they are when there are to be more. Made under places_mutex_; who reads without has
+  /// seen by places_used_ that there are so many.
+  class place_list {
+   public:
+    explicit place_list(std::size_t count) : first_(count) {}
+
+    /// Throws std::bad_alloc, and then nothing changed.
+    void grow_to(std::size_t count);
+    std::size_t size() const noexcept { return first_.size() + rest_.size(); }
+    place& operator[](std::size_t i) noexcept {
+      return i < first_.size() ? first_[i] : rest_[i - first_.size()];
+    }
+    const place& operator[](std::size_t i) const noexcept {
+      return i < first_.size() ? first_[i] : rest_[i - first_.size()];
+    }
+
+   private:
+    std::vector<place> first_;
+    std::vector<place> rest_;  // none, or as many as there can ever be
+  };
+
+  /// Throws std::invalid_argument.
+  static unsigned checked(int workers);
   detail::worker* own_worker_here() const noexcept;
   bool make_room(detail::state_base& call);
   void run_here(detail::state_base& call) noexcept;
@@ -108,12 +143,13 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void stop_suspended();
   void add_suspended(shutdown_report& report);
   void requeue(detail::state_base& rest) noexcept;
+  bool is_idle() noexcept;
+  void tell_idle() noexcept;
   bool wait_for_workers(sync::time_point deadline) noexcept;
   shutdown_report report(bool complete);
   template <typename Function>
   void for_each_worker(Function function) const;
 
-  const unsigned max_workers_;
   const unsigned generation_ = detail::fork_generation();
   thread_pool_options options_;
   // Of the thread that made the pool. Its workers have them, whoever it is that starts them.
@@ -122,7 +158,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   std::unique_ptr<detail::room> room_;
   sync::atomic<local_executor*> executor_{nullptr};
 
-  std::vector<place> places_;  // as many as there can ever be workers
+  place_list places_;  // as many as there may be workers
   sync::atomic<unsigned> places_used_{0};
   sync::mutex places_mutex_;
   std::vector<detail::thread> leaving_;  // guarded by places_mutex_; in their last lines, or ended
@@ -143,6 +179,10 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   sync::atomic<std::uint64_t> run_by_callers_{0};        // calls accepted and not queued
   sync::atomic<std::uint64_t> ended_elsewhere_[2] = {};  // not on a worker: that failed, returned
   sync::atomic<std::uint32_t> departures_{0};            // a futex word: changes when a worker ends
+  sync::atomic<std::uint32_t> running_here_{0};          // calls that submitters run
+  sync::atomic<std::uint32_t> idle_waiters_{0};
+  sync::atomic<std::uint32_t> rests_{
+      0};  // a futex word: changes when the pool may be idle, if one waits
 };
 
 }  // namespace cadre

@@ -21,6 +21,14 @@ thread_pool_executor::~thread_pool_executor() {
   impl_->belong_to(nullptr);
 }
 
+void thread_pool_executor::resize(int max_workers) { impl_->resize(max_workers); }
+void thread_pool_executor::pause() noexcept { impl_->pause(); }
+void thread_pool_executor::resume() noexcept { impl_->resume_calls(); }
+bool thread_pool_executor::is_paused() const noexcept { return impl_->paused(); }
+bool thread_pool_executor::wait_idle_by(detail::time_point deadline) {
+  return impl_->wait_idle(deadline);
+}
+
 void thread_pool_executor::do_enqueue(detail::state_base& call, const submit_options& options) {
   detail::refuse_limits("thread_pool", options);
   impl_->enqueue(call, options.priority);

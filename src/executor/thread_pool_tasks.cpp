@@ -40,7 +40,12 @@ void thread_pool_executor::impl::hold() {
 void thread_pool_executor::impl::release() noexcept {
   if (forked()) return;
   detail::worker* const own = own_worker_here();
-  if (own == nullptr) return give_back_holds(1);
+  if (own == nullptr) {
+    const auto keep = shared_from_this();  // without the hold, the pool may end
+    give_back_holds(1);
+    tell_idle();
+    return;
+  }
   if (++own->spare_holds < 2 * holds_at_once) return;
   own->spare_holds -= holds_at_once;
   give_back_holds(holds_at_once);

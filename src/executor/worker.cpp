@@ -80,6 +80,7 @@ void worker::submit(state_base& call) {
 
 state_base* worker::next() {
   for (;;) {
+    if (pool_.queue.has_surplus() && retire(true)) return nullptr;
     state_base* call = find();
     // Looked at only now, since it lies where submitters write. What was accepted before the pool
     // was closed is found by the look after this.
@@ -102,6 +103,7 @@ state_base* worker::next() {
 state_base* worker::find() {
   // At one look in 61 others' calls join the own ones, lest calls that submit calls starve them.
   constexpr unsigned fairness = 61;
+  if (pool_.queue.paused()) return nullptr;
   if (state_base* call = pool_.queue.pop_urgent()) return call;
   if (++turn_ % fairness == 0 && !deque_.empty()) take_batch(true);
   if (state_base* call = deque_.take()) {
@@ -151,7 +153,7 @@ state_base* worker::spin_for_work() {
     if (state_base* call = find()) return call;
     // The submitter may need this very processor.
     sync::yield();
-  } while (!pool_.queue.closed() && clock::now() - begin < pool_.spin);
+  } while (!pool_.queue.closed() && !pool_.queue.paused() && clock::now() - begin < pool_.spin);
   return nullptr;
 }
 
@@ -161,6 +163,7 @@ bool worker::sleep_or_retire() {
   const clock::time_point begin = clock::now();
   const auto deadline = deadline_after(pool_.idle_timeout);
   if (!pool_.queue.announce_sleep(bed_, [this] { return pool_.deques_empty(); })) return true;
+  pool_.worker_rests();
   if (!bed_.parker.park(deadline)) {
     if (pool_.queue.withdraw(bed_)) return !retire(false);
     bed_.parker.park();  // a wake-up is on its way

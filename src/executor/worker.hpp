@@ -34,6 +34,8 @@ class worker_pool : public call_owner {
   /// A call from somebody else's deque, or null.
   virtual state_base* steal(unsigned thief) noexcept = 0;
   virtual bool deques_empty() const noexcept = 0;
+  /// A worker sleeps, or has ended.
+  virtual void worker_rests() noexcept = 0;
   /// A queued call begins.
   virtual void call_begins() noexcept = 0;
   /// That many holds of tasks are over; see thread_pool_tasks.cpp.

@@ -208,6 +208,20 @@ TEST_F(task_end, a_shutdown_reports_tasks_that_do_not_end) {
   f.get();
 }
 
+TEST_F(task_end, a_pool_is_not_idle_while_a_task_is_suspended) {
+  thread_pool_executor pool{1};
+  promise<int> later;
+  auto f = spawn(pool, await_deeper(later.get_future()));
+  settle(pool);
+
+  EXPECT_FALSE(pool.wait_idle_for(std::chrono::milliseconds{1}));
+
+  later.set_value(1);
+  pool.wait_idle();
+  EXPECT_TRUE(f.done());
+  EXPECT_EQ(f.get(), 2);
+}
+
 TEST_F(task_end, a_pool_that_breaks_fails_its_suspended_tasks) {
   std::atomic<bool> no_more{false};
   thread_pool_executor pool{{.max_workers = 1,

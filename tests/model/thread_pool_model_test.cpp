@@ -197,6 +197,65 @@ TEST(thread_pool_model, a_worker_that_retires_leaves_no_call_behind) {
   }));
 }
 
+// --- control ---
+
+TEST(thread_pool_model, a_call_that_was_submitted_in_a_pause_runs_when_that_is_over) {
+  EXPECT_TRUE(holds([] {
+    auto pool = make_pool(1);
+    pool.pause();
+    auto f = pool.submit([] { return 1; });
+    pool.resume();
+    check(f.get() == 1, "the call runs");
+  }));
+}
+
+TEST(thread_pool_model, a_pause_beside_a_call_that_is_submitted_ends_in_order) {
+  EXPECT_TRUE(holds(wide, [] {
+    auto pool = make_pool(1);
+    auto first = pool.submit([] { return 1; });
+    pool.pause();
+    pool.wait_idle();
+    auto second = pool.submit([] { return 2; });
+    check(!second.done(), "nothing begins in a pause");
+    pool.resume();
+    check(first.get() + second.get() == 3, "both run");
+  }));
+}
+
+TEST(thread_pool_model, whoever_waits_until_a_pool_is_idle_finds_all_calls_done) {
+  EXPECT_TRUE(holds(wide, [] {
+    auto pool = make_pool(2);
+    auto a = pool.submit([&] { pool.post([] {}); });
+    auto b = pool.submit([] {});
+    pool.wait_idle();
+    check(a.done() && b.done(), "the futures are done");
+    check(pool.stats().pending == 0, "nothing is left");
+  }));
+}
+
+TEST(thread_pool_model, a_worker_that_is_added_runs_what_waits) {
+  EXPECT_TRUE(holds(wide, [] {
+    meeting both;
+    auto pool = make_pool(1);
+    auto a = pool.submit([&] { both.arrive(0); });
+    auto b = pool.submit([&] { both.arrive(1); });
+    pool.resize(2);
+    a.get();
+    b.get();
+  }));
+}
+
+TEST(thread_pool_model, a_worker_that_is_one_too_many_leaves_no_call_behind) {
+  EXPECT_TRUE(holds(wide, [] {
+    auto pool = make_pool(2);
+    auto a = pool.submit([&] { pool.post([] {}); });
+    auto b = pool.submit([] {});
+    pool.resize(1);
+    a.get();
+    b.get();
+  }));
+}
+
 // --- waits inside calls ---
 
 TEST(thread_pool_model, the_only_worker_runs_the_call_that_its_call_waits_for) {
