@@ -180,12 +180,6 @@ void dispatcher::set_max_workers(unsigned count) {
   }
 }
 
-void dispatcher::resume() noexcept {
-  paused_.store(false, std::memory_order_seq_cst);  // seq_cst: step P1; pairs with paused() in W2
-  while (wake_one()) {
-  }
-}
-
 /// With the lock: close() and accepted() hold it while calls are on their way from the inbox to the
 /// backlog, where nobody sees them.
 bool dispatcher::normal_calls_wait() noexcept {
@@ -303,7 +297,7 @@ dispatcher::batch dispatcher::take_batch(call_deque& own, bool all_to_own) noexc
 }
 
 void dispatcher::close() noexcept {
-  paused_.store(false, std::memory_order_seq_cst);  // seq_cst: as in resume(), pairs with paused()
+  resume();
   urgent_.close();
   patient_.close();
   {

@@ -184,8 +184,10 @@ class dispatcher {
   void pause() noexcept {
     paused_.store(true, std::memory_order_seq_cst);  // seq_cst: pairs with paused()
   }
-  /// Wakes all who sleep.
-  void resume() noexcept;
+  /// Whoever resumes looks whether there is work, and calls stimulate().
+  void resume() noexcept {
+    paused_.store(false, std::memory_order_seq_cst);  // seq_cst: step P1; pairs with paused()
+  }
 
   /// True if there is no work outside of the deques, also not on its way from one queue to the other.
   bool nothing_waits() noexcept {
