@@ -152,6 +152,8 @@ void worker_starter::begin(start_request& request, start_order& order) {
                                  request.spec.sandbox.leaves_session(),
                                  {reinterpret_cast<const char*>(order.preload_argument.data()),
                                   order.preload_argument.size()}};
+  std::shared_ptr<zygote_link> zygote;
+  if (!forks) zygote = link(wanted);  // if it has to be booted, that goes on beside the rest
   const auto crash = std::make_shared<crash_page>();
   // A fork has all of it.
   surroundings_snapshot here = forks ? surroundings_snapshot{} : take_snapshot(status);
@@ -159,12 +161,14 @@ void worker_starter::begin(start_request& request, start_order& order) {
   std::vector<int> all_fds{crash->fd()};
   for (const ipc::descriptor& fd : here.descriptors) all_fds.push_back(fd.get());
   all_fds.insert(all_fds.end(), order.fds.begin(), order.fds.end());
-  std::shared_ptr<zygote_link> zygote;
   for (bool enlisted = false; !enlisted;) {
-    if (!forks) zygote = link(wanted);
-    const std::lock_guard lock{mutex_};
+    std::unique_lock lock{mutex_};
     // The reaper answers for a lost zygote once, when it notices; a later worker would be forgotten.
-    if (!forks && !(zygotes_.contains(zygote->number) && zygote->accepts)) continue;
+    if (!forks && !(zygotes_.contains(zygote->number) && zygote->accepts)) {
+      lock.unlock();
+      zygote = link(wanted);
+      continue;
+    }
     request.id = ++last_id_;
     if (forks) fork_orders_.push_back({request, all_fds});  // void without the worker
     workers_.emplace(request.id, worker{.on_start = std::move(order.on_start),

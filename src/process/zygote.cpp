@@ -102,15 +102,16 @@ class zygote {
     ::sigemptyset(&sigchld);
     ::sigaddset(&sigchld, SIGCHLD);
     ::sigprocmask(SIG_UNBLOCK, &sigchld, nullptr);
+  }
+
+  [[noreturn]] void run() {
+    tell(hello{});
+    // From here on while the program makes its first request.
     // Whatever static objects of the program have started.
     spared_ = children_of(::getpid());
     prepare_crash_records();
     look_up_functions();
     flush_output();
-  }
-
-  [[noreturn]] void run() {
-    tell(hello{});
     limits_ = present_limits();
     for (bool first = true;; first = false) {
       std::array<pollfd, 3> events{
