@@ -55,7 +55,7 @@ class request_reader : public detail::part_source {
     return !channel_.peek().empty() || channel_.wait({.bytes = 1});
   }
 
-  /// Waits for its header. After await().
+  /// Waits for its header. After await(); before body(), which gives the header's room back.
   void read(request_header& to) {
     ++frame_;
     const auto there = channel_.peek();

@@ -115,6 +115,7 @@ struct one_worker {
     check(reader->await(), "the next frame comes");
     reader->read(request);
     check(request.kind == frame_kind::end, "it is the next frame");
+    reader->body(request);
     check(channel.worker.readable() == 0, "nothing is left of the call");
   }
 
