@@ -121,7 +121,7 @@ class CADRE_API local_executor : public executor, protected detail::task_host {
 
   void hold() override {}
   void release() noexcept override {}
-  void resume(detail::state_base& rest, int priority) override;
+  void resume_task(detail::state_base& rest, int priority) override;
   void enter(detail::call_registry::entry&) noexcept override {}
   void leave(detail::call_registry::entry&) noexcept override {}
 };

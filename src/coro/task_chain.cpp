@@ -209,7 +209,7 @@ bool task_chain::suspend() noexcept {
 void task_chain::go_on() noexcept {
   ref<state_base> queued{get_rest()};
   try {
-    where_->resume(*queued, priority_);
+    where_->resume_task(*queued, priority_);
     queued.detach();
   } catch (...) {
     queued->fail(std::current_exception());

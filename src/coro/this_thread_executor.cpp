@@ -60,7 +60,7 @@ class this_thread_executor::impl final : public task_host,
     }
     parker_.unpark();
   }
-  void resume(state_base& rest, int) override { push(rest); }
+  void resume_task(state_base& rest, int) override { push(rest); }
   void enter(call_registry::entry&) noexcept override {}
   void leave(call_registry::entry&) noexcept override {}
   bool resumes_inline() const noexcept override { return false; }

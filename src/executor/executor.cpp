@@ -28,7 +28,7 @@ void executor::do_enqueue_all(detail::state_base*& first, std::size_t count) {
   }
 }
 
-void local_executor::resume(detail::state_base& rest, int priority) {
+void local_executor::resume_task(detail::state_base& rest, int priority) {
   detail::executor_access::enqueue(*this, rest, {.priority = priority});
 }
 

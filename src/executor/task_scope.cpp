@@ -38,9 +38,8 @@ struct task_scope::child : listener {
 // after it has unlocked.
 class task_scope::impl {
  public:
-  explicit impl(std::stop_token parent) {
-    if (parent.stop_possible()) parent_.emplace(std::move(parent), on_stop{this});
-  }
+  explicit impl(std::stop_token parent)
+      : parent_{std::in_place, std::move(parent), on_stop{this}} {}
 
   ~impl() {
     parent_.reset();
@@ -223,7 +222,7 @@ class task_scope::impl {
   sync::parker* idle_ = nullptr;  // of who waits for open_ and told_ to be empty
   bool observed_ = false;
   std::stop_source source_;
-  std::optional<std::stop_callback<on_stop>> parent_;
+  std::optional<std::stop_callback<on_stop>> parent_;  // the last one: it may be called at once
 };
 
 void task_scope::child::ended(listener& self, state_base& done) noexcept {

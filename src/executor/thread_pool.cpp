@@ -423,7 +423,7 @@ shutdown_report thread_pool_executor::impl::shutdown(const shutdown_options& opt
   refusing_.store(true, std::memory_order_relaxed);  // relaxed: push() decides
   if (room_) room_->close();
   if (options.cancel_pending) drop_pending(nullptr);  // in a paused pool, before any begins
-  resume_calls();
+  resume();
   close_unless_held();
   if (options.cancel_pending) drop_pending(nullptr);
   if (!options.wait || own_worker_here() != nullptr) return report(false);

@@ -47,7 +47,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   unsigned max_workers() const noexcept { return queue.max_workers(); }
   void resize(int max_workers);
   void pause() noexcept { queue.pause(); }
-  void resume_calls() noexcept;
+  void resume() noexcept;
   bool paused() const noexcept { return queue.paused(); }
   /// False if the time was over before. Throws deadlock_error.
   bool wait_idle(sync::time_point deadline);
@@ -72,7 +72,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   // task_host
   void hold() override;
   void release() noexcept override;
-  void resume(detail::state_base& rest, int priority) override;
+  void resume_task(detail::state_base& rest, int priority) override;
   void enter(detail::call_registry::entry& e) noexcept override;
   void leave(detail::call_registry::entry& e) noexcept override;
   bool resumes_inline() const noexcept override { return false; }

@@ -27,7 +27,7 @@ void thread_pool_executor::impl::resize(int max_workers) {
   if ((queue.has_work() || !deques_empty()) && queue.stimulate()) try_start_worker();
 }
 
-void thread_pool_executor::impl::resume_calls() noexcept {
+void thread_pool_executor::impl::resume() noexcept {
   if (forked()) return;
   queue.resume();
   if ((queue.has_work() || !deques_empty()) && queue.stimulate()) try_start_worker();

@@ -23,7 +23,7 @@ thread_pool_executor::~thread_pool_executor() {
 
 void thread_pool_executor::resize(int max_workers) { impl_->resize(max_workers); }
 void thread_pool_executor::pause() noexcept { impl_->pause(); }
-void thread_pool_executor::resume() noexcept { impl_->resume_calls(); }
+void thread_pool_executor::resume() noexcept { impl_->resume(); }
 bool thread_pool_executor::is_paused() const noexcept { return impl_->paused(); }
 bool thread_pool_executor::wait_idle_by(detail::time_point deadline) {
   return impl_->wait_idle(deadline);

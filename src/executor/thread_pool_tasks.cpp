@@ -76,7 +76,7 @@ void thread_pool_executor::impl::close() noexcept {
   self.swap(self_);
 }
 
-void thread_pool_executor::impl::resume(detail::state_base& rest, int priority) {
+void thread_pool_executor::impl::resume_task(detail::state_base& rest, int priority) {
   if (forked()) refuse();
   rest.set_owner(this, generation_);
   if (room_) room_->enter_anyway();

@@ -123,11 +123,11 @@ class task_host {
   virtual void release() noexcept = 0;
   /// Queues the rest of a held task, also while the executor shuts down, and takes over one
   /// reference to it. On an exception that stays the caller's.
-  virtual void resume(state_base& rest, int priority) = 0;
+  virtual void resume_task(state_base& rest, int priority) = 0;
   /// The call of `e`, which is held, can be asked to stop from now on, until leave().
   virtual void enter(call_registry::entry& e) noexcept = 0;
   virtual void leave(call_registry::entry& e) noexcept = 0;
-  /// True if resume() may run user code before it returns.
+  /// True if resume_task() may run user code before it returns.
   virtual bool resumes_inline() const noexcept { return true; }
 
  protected:
