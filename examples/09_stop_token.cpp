@@ -24,7 +24,7 @@ bool stop_one(cadre::thread_pool_executor& pool) {
   return search.done();
 }
 
-bool stop_group(cadre::thread_pool_executor& pool, const std::stop_source& group) {
+bool stop_group(cadre::thread_pool_executor& pool, std::stop_source group) {
   std::atomic<int> ran = 0;
   std::latch busy{1};
   // [group]

@@ -5,7 +5,8 @@
 //     pool.submit(&render, scene).then(ui, [&](const image& i) { window.show(i); });
 //     while (window.is_open()) { window.poll_events(); ui.run_for(5ms); }
 //
-// Threads    Any thread may submit, and any may run calls, several at the same time.
+// Threads    Any thread may submit, and any may run calls, several at the same time. max_workers() is 1, since
+//            the executor does not know how many there will be.
 // Order      Higher priorities first, equal ones in the order of their submission.
 // Waiting    A call that waits for a pending one of this executor runs it, and if need be others that are
 //            pending; one that waits for itself gets deadlock_error. What is only submitted here later (by

@@ -80,16 +80,20 @@ class CADRE_API thread_pool_executor final : public local_executor {
   /// a child of fork(); nothing changed then.
   void resize(int max_workers);
 
-  /// No worker begins a queued call until resume(). What runs goes on, and if it waits for a call of
-  /// this pool, that is run as well; when_full::caller_runs still runs calls. shutdown(), and so the
-  /// destructor, resumes, with `cancel_pending` after it has cancelled. Idempotent, and does not block.
+  /// Workers begin no queued call until resume(), but those that they are about to begin: wait_idle() waits
+  /// for these. What runs goes on. If it waits by get(), or without a time limit for all of some calls,
+  /// those of this pool among them are run as well; anything else that it waits for and that is queued
+  /// here, as a then() on this pool, comes after resume(). when_full::caller_runs still runs calls.
+  /// shutdown(), and so the destructor, resumes, with `cancel_pending` after it has cancelled; from then on
+  /// pause() does nothing, nor in a child of fork(). Idempotent, and does not block.
   void pause() noexcept;
   void resume() noexcept;
   bool is_paused() const noexcept;
 
   /// Blocks until no call runs or is suspended, and none is pending; while the pool is paused, until none
   /// runs. All futures of those calls are done then. Calls that others submit meanwhile count; timers that
-  /// have not come do not. Throws deadlock_error in a call of the pool itself.
+  /// have not come do not. Throws deadlock_error in a call of the pool itself, and broken_executor in a
+  /// child of fork(). Pools whose calls wait so for each other wait for ever.
   void wait_idle() { wait_idle_by(detail::never); }
   /// False if the time is over before.
   template <typename Rep, typename Period>

@@ -211,6 +211,7 @@ class manual_executor::impl::runner final : public detail::waiting_worker {
     if (outer_ != nullptr) outer_->begin_callbacks();
   }
   bool works_for(const void* identity) const noexcept override { return identity == &of_; }
+  const waiting_worker* outer() const noexcept override { return outer_; }
   void repost(detail::state_base& call) override { of_.push(call, 0); }
 
  private:

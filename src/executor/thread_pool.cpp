@@ -178,20 +178,6 @@ bool thread_pool_executor::impl::make_room(detail::state_base& call) {
   return true;
 }
 
-void thread_pool_executor::impl::run_here(detail::state_base& call) noexcept {
-  run_by_callers_.fetch_add(1, std::memory_order_relaxed);  // relaxed: statistics order nothing
-  running_here_.fetch_add(1, std::memory_order_seq_cst);    // seq_cst: pairs with is_idle()
-  const detail::token_scope no_token{nullptr};              // the call has its own, or none
-  detail::run_context context;
-  if (call.is_posted() || call.try_start()) {
-    auto& ended = ended_elsewhere_[call.run(context)];
-    ended.fetch_add(1, std::memory_order_relaxed);  // relaxed: statistics order nothing
-  }
-  call.release();
-  running_here_.fetch_sub(1, std::memory_order_seq_cst);  // seq_cst: pairs with is_idle()
-  tell_idle();
-}
-
 void thread_pool_executor::impl::refuse() {
   if (forked()) {
     throw broken_executor{
@@ -420,7 +406,7 @@ void thread_pool_executor::impl::drop_pending(const std::exception_ptr& reason) 
 
 shutdown_report thread_pool_executor::impl::shutdown(const shutdown_options& options) {
   if (forked()) return {};
-  refusing_.store(true, std::memory_order_relaxed);  // relaxed: push() decides
+  refusing_.store(true, std::memory_order_seq_cst);  // seq_cst: before resume(); pairs with pause()
   if (room_) room_->close();
   if (options.cancel_pending) drop_pending(nullptr);  // in a paused pool, before any begins
   resume();

@@ -46,7 +46,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void prestart();
   unsigned max_workers() const noexcept { return queue.max_workers(); }
   void resize(int max_workers);
-  void pause() noexcept { queue.pause(); }
+  void pause() noexcept;
   void resume() noexcept;
   bool paused() const noexcept { return queue.paused(); }
   /// False if the time was over before. Throws deadlock_error.
@@ -143,6 +143,8 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void stop_suspended();
   void add_suspended(shutdown_report& report);
   void requeue(detail::state_base& rest) noexcept;
+  class submitters_call;
+  bool is_call_here() const noexcept;
   bool is_idle() noexcept;
   void tell_idle() noexcept;
   bool wait_for_workers(sync::time_point deadline) noexcept;

@@ -179,8 +179,9 @@ bool worker::retire(bool surplus) {
   be_idle();
   if (!pool_.queue.dismiss(surplus, census::one_idle)) return false;
   counted_idle_ = false;
-  // A submitter may have counted on this worker, as long as it was there: look once more.
-  if (!pool_.queue.has_work() && pool_.deques_empty()) return true;
+  // A submitter, or whoever resumes, may have counted on this worker, as long as it was there: look once
+  // more.
+  if (pool_.queue.paused() || (!pool_.queue.has_work() && pool_.deques_empty())) return true;
   if (pool_.queue.admit()) return false;
   if (pool_.queue.stimulate()) pool_.try_start_worker();
   return true;

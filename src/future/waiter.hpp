@@ -35,6 +35,8 @@ class waiting_worker {
 
   /// True if this is a worker of the pool of that identity.
   virtual bool works_for(const void* identity) const noexcept = 0;
+  /// The worker within whose call this one works; or null.
+  virtual const waiting_worker* outer() const noexcept { return nullptr; }
   /// Queues `call`, and takes over one reference to it, also while the pool shuts down.
   virtual void repost(state_base& call) = 0;
 

@@ -20,6 +20,7 @@
 
 #include "base/symbols.hpp"
 #include "base/what_of.hpp"
+#include "process/class_type_info.hpp"
 #include "process/known_exceptions.hpp"
 #include "sync/mutex.hpp"
 

@@ -42,6 +42,7 @@ namespace {
 
 thread_local throw_trace* current_trace = nullptr;
 
+#ifndef _LIBCPP_VERSION  // libc++ has no such function: exceptions come without the stack of their throw
 class probe_type final : public std::type_info {
  public:
   probe_type() : type_info{"cadre::detail::throw_probe"} {}
@@ -52,6 +53,7 @@ class probe_type final : public std::type_info {
     return false;
   }
 };
+#endif
 
 struct traced_call {
   void (*body)(void*);
@@ -61,10 +63,12 @@ struct traced_call {
 
 }  // namespace
 
+#ifndef _LIBCPP_VERSION
 // The type information of throw_probe. Never destroyed: others may still throw at exit.
 alignas(probe_type) std::byte probe_memory[sizeof(probe_type)] asm(
     "_ZTIN5cadre6detail11throw_probeE");
 [[maybe_unused]] const auto* const probe = new (probe_memory) probe_type;
+#endif
 
 std::exception_ptr run_traced(void (*body)(void*), void* argument, throw_trace& trace) noexcept {
   traced_call call{body, argument, nullptr};

@@ -2,6 +2,7 @@
 // What the owner of a thread pool does to it while it works. Source: BS::thread_pool's tests of pause,
 // wait and reset.
 #include <cadre/errors.hpp>
+#include <cadre/manual_executor.hpp>
 #include <cadre/thread_pool_executor.hpp>
 
 #include <gtest/gtest.h>
@@ -92,6 +93,48 @@ TEST(thread_pool_pause, a_shutdown_that_cancels_runs_none_of_the_queued_calls) {
   EXPECT_EQ(ran, 0);
 }
 
+TEST(thread_pool_pause, does_nothing_once_the_end_has_begun) {
+  std::atomic<int> ran{0};
+  {
+    thread_pool_executor pool{1};
+    const gate here;
+    pool.post([&] { pass(here.handle(), 0); });
+    pool.post([&] { ++ran; });
+    here.await_arrivals(1);
+    pool.shutdown({.wait = false});
+
+    pool.pause();
+
+    EXPECT_FALSE(pool.is_paused());
+    here.open();
+    pool.wait_idle();
+  }
+  EXPECT_EQ(ran, 1);
+}
+
+TEST(thread_pool_pause, by_a_call_holds_up_no_end) {
+  std::atomic<int> ran{0};
+  for (int round = 0; round < 200; ++round) {
+    thread_pool_executor pool{1};
+    pool.post([&] { pool.pause(); });
+    pool.post([&] { ++ran; });
+  }
+  EXPECT_EQ(ran, 200);
+}
+
+TEST(thread_pool_pause, workers_that_may_not_work_end_when_they_were_idle_for_long) {
+  std::atomic<int> ran{0};
+  thread_pool_executor pool{{.max_workers = 2, .idle_timeout = 0s}};
+  pool.pause();
+  for (int i = 0; i < 10; ++i) pool.post([&] { ++ran; });
+
+  while (pool.stats().workers != 0) std::this_thread::yield();
+
+  pool.resume();
+  pool.wait_idle();
+  EXPECT_EQ(ran, 10);
+}
+
 TEST(thread_pool_wait_idle, returns_when_all_calls_and_those_that_they_submit_are_done) {
   thread_pool_executor pool{2};
   for (int round = 0; round < 300; ++round) {
@@ -159,6 +202,30 @@ TEST(thread_pool_wait_idle, of_its_own_pool_is_a_deadlock_and_of_another_is_not)
 
   EXPECT_THROW(pool.submit([&] { pool.wait_idle(); }).get(), deadlock_error);
   pool.submit([&] { other.wait_idle(); }).get();
+}
+
+TEST(thread_pool_wait_idle, in_a_call_that_its_submitter_runs_is_a_deadlock) {
+  const gate here;
+  thread_pool_executor pool{
+      {.max_workers = 1, .max_pending = 1, .when_full = when_full::caller_runs}};
+  auto running = pool.submit(&pass, here.handle(), 0);
+  here.await_arrivals(1);
+  auto pending = pool.submit(&multiply, 6, 7);
+
+  auto by_caller = pool.submit([&] { pool.wait_idle(); });
+
+  EXPECT_THROW(by_caller.get(), deadlock_error);
+  here.open();
+}
+
+TEST(thread_pool_wait_idle, within_another_executor_that_a_call_runs_is_a_deadlock) {
+  thread_pool_executor pool{1};
+  manual_executor within;
+  auto waits = within.submit([&] { pool.wait_idle(); });
+
+  pool.submit([&] { within.run_all(); }).get();
+
+  EXPECT_THROW(waits.get(), deadlock_error);
 }
 
 TEST(thread_pool_resize, more_workers_run_calls_that_wait_already) {

@@ -222,6 +222,21 @@ TEST_F(task_end, a_pool_is_not_idle_while_a_task_is_suspended) {
   EXPECT_EQ(f.get(), 2);
 }
 
+TEST_F(task_end, a_paused_pool_is_idle_though_a_task_waits_for_the_end_of_the_pause) {
+  thread_pool_executor pool{1};
+  promise<int> later;
+  auto f = spawn(pool, await_deeper(later.get_future()));
+  settle(pool);
+  pool.pause();
+  later.set_value(1);
+
+  pool.wait_idle();
+
+  EXPECT_FALSE(f.done());
+  pool.resume();
+  EXPECT_EQ(f.get(), 2);
+}
+
 TEST_F(task_end, a_pool_that_breaks_fails_its_suspended_tasks) {
   std::atomic<bool> no_more{false};
   thread_pool_executor pool{{.max_workers = 1,

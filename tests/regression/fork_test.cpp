@@ -100,6 +100,19 @@ TEST(fork, in_the_child_post_and_map_and_submit_bulk_throw) {
             3);
 }
 
+TEST(fork, in_the_child_a_pool_is_neither_idle_nor_changes_its_size) {
+  thread_pool_executor pool{2};
+  pool.submit([] {}).get();
+
+  EXPECT_EQ(in_a_child([&] {
+              pool.pause();
+              pool.resume();
+              return throws_that_says<broken_executor>("forked", [&] { pool.wait_idle(); }) +
+                     throws_that_says<broken_executor>("forked", [&] { pool.resize(3); });
+            }),
+            2);
+}
+
 TEST(fork, in_the_child_a_pool_that_was_never_used_throws_too) {
   thread_pool_executor pool{2};
 
