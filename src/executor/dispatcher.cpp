@@ -93,10 +93,11 @@ dispatcher::outcome dispatcher::after_push(bool was_empty) noexcept {
   // there is nothing to start another one for.
   const bool start = c.idle() == 0 ? c.live() < wanted(c) && (!was_empty || has_work())
                                    : was_empty && !somebody_awake && stimulate();
-  return start ? outcome::accepted_start_worker : outcome::accepted;
+  return start && !paused() ? outcome::accepted_start_worker : outcome::accepted;
 }
 
 bool dispatcher::stimulate() noexcept {
+  if (paused()) return false;  // whoever resumes looks for the work
   for (;;) {
     const census c = now();
     if (c.idle() > c.parked()) return false;
