@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -92,9 +93,27 @@ class parent_kept {
 // Of the zygote, and of the workers that it forks.
 constinit bool is_session_of_workers = false;
 
+/// False if this process leads its group still.
+bool leave_own_group() noexcept {
+  const pid_t parents = ::getpgid(::getppid());
+  if (parents > 0 && ::setpgid(0, parents) == 0) return true;
+  // The parent's group is of another process id namespace, as after `unshare --pid`: one that a child leads
+  // will do. Without the C library: this process may be a copy of one with several threads.
+  const auto child = static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+  if (child == 0) {
+    for (;;) ::pause();
+  }
+  if (child < 0) return false;
+  const bool joined = ::setpgid(child, child) == 0 && ::setpgid(0, child) == 0;
+  ::kill(child, SIGKILL);
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return joined;
+}
+
 /// The leader of a process group, as a zygote is, and a worker of start_method::fork, must leave that first.
 bool leave_session() noexcept {
-  if (::getpgrp() == ::getpid()) ::setpgid(0, ::getpgid(::getppid()));
+  if (::getpgrp() == ::getpid()) leave_own_group();
   return ::setsid() >= 0;
 }
 
