@@ -145,6 +145,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void requeue(detail::state_base& rest) noexcept;
   class submitters_call;
   bool is_call_here() const noexcept;
+  void wake_for_work() noexcept;
   bool is_idle() noexcept;
   void tell_idle() noexcept;
   bool wait_for_workers(sync::time_point deadline) noexcept;

@@ -24,7 +24,7 @@ void thread_pool_executor::impl::resize(int max_workers) {
     places_.grow_to(count + max_replacements);
     queue.set_max_workers(count);
   }
-  if ((queue.has_work() || !deques_empty()) && queue.stimulate()) try_start_worker();
+  wake_for_work();
 }
 
 /// While a submitter runs a call itself.
@@ -85,6 +85,11 @@ void thread_pool_executor::impl::pause() noexcept {
 void thread_pool_executor::impl::resume() noexcept {
   if (forked()) return;
   queue.resume();
+  wake_for_work();
+}
+
+/// For calls that wait, when workers may begin them that might not before.
+void thread_pool_executor::impl::wake_for_work() noexcept {
   if ((queue.has_work() || !deques_empty()) && queue.stimulate()) try_start_worker();
 }
 

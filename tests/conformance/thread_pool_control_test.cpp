@@ -34,6 +34,24 @@ void meet(thread_pool_executor& pool, unsigned count) {
   for (const auto& f : all) f.get();
 }
 
+/// A pool whose only worker is at `here`, and whose queue is full: submitters run what comes next.
+class full_pool {
+ public:
+  full_pool() {
+    running_ = pool.submit(&pass, here.handle(), 0);
+    here.await_arrivals(1);
+    pending = pool.submit(&multiply, 6, 7);
+  }
+
+  const gate here;
+  thread_pool_executor pool{
+      {.max_workers = 1, .max_pending = 1, .when_full = when_full::caller_runs}};
+  future<int> pending;
+
+ private:
+  future<int> running_;
+};
+
 }  // namespace
 
 TEST(thread_pool_pause, no_worker_begins_a_queued_call_until_it_is_resumed) {
@@ -177,22 +195,17 @@ TEST(thread_pool_wait_idle, of_a_pool_that_never_had_a_call_or_has_ended_returns
 }
 
 TEST(thread_pool_wait_idle, waits_for_a_call_that_its_submitter_runs) {
-  const gate here;
   const gate there;
-  thread_pool_executor pool{
-      {.max_workers = 1, .max_pending = 1, .when_full = when_full::caller_runs}};
-  auto running = pool.submit(&pass, here.handle(), 0);
-  here.await_arrivals(1);
-  auto pending = pool.submit(&multiply, 6, 7);
-  std::thread submitter{[&] { pool.submit(&pass, there.handle(), 0).get(); }};
+  full_pool full;
+  std::thread submitter{[&] { full.pool.submit(&pass, there.handle(), 0).get(); }};
   there.await_arrivals(1);
-  here.open();
-  pending.get();
+  full.here.open();
+  full.pending.get();
 
-  EXPECT_FALSE(pool.wait_idle_for(1ms));
+  EXPECT_FALSE(full.pool.wait_idle_for(1ms));
 
   there.open();
-  pool.wait_idle();
+  full.pool.wait_idle();
   submitter.join();
 }
 
@@ -205,17 +218,12 @@ TEST(thread_pool_wait_idle, of_its_own_pool_is_a_deadlock_and_of_another_is_not)
 }
 
 TEST(thread_pool_wait_idle, in_a_call_that_its_submitter_runs_is_a_deadlock) {
-  const gate here;
-  thread_pool_executor pool{
-      {.max_workers = 1, .max_pending = 1, .when_full = when_full::caller_runs}};
-  auto running = pool.submit(&pass, here.handle(), 0);
-  here.await_arrivals(1);
-  auto pending = pool.submit(&multiply, 6, 7);
+  full_pool full;
 
-  auto by_caller = pool.submit([&] { pool.wait_idle(); });
+  auto by_caller = full.pool.submit([&] { full.pool.wait_idle(); });
 
   EXPECT_THROW(by_caller.get(), deadlock_error);
-  here.open();
+  full.here.open();
 }
 
 TEST(thread_pool_wait_idle, within_another_executor_that_a_call_runs_is_a_deadlock) {

@@ -30,6 +30,15 @@ void settle(thread_pool_executor& pool) {
   pool.submit([] {}).get();
 }
 
+/// A task that is suspended until `later`, on a pool of one worker.
+struct suspended_task {
+  suspended_task() { settle(pool); }
+
+  thread_pool_executor pool{1};
+  promise<int> later;
+  future<int> f = spawn(pool, await_deeper(later.get_future()));
+};
+
 TEST_F(task_end, a_second_await_throws) {
   const auto twice = []() -> task<int> {
     task<int> once = give(1);
@@ -102,16 +111,13 @@ TEST_F(task_end, shutdown_waits_for_a_suspended_task) {
 }
 
 TEST_F(task_end, shutdown_without_waiting_lets_it_end) {
-  thread_pool_executor pool{1};
-  promise<int> later;
-  auto f = spawn(pool, await_deeper(later.get_future()));
-  settle(pool);
+  suspended_task suspended;
 
-  pool.shutdown({.wait = false});
-  EXPECT_THROW(static_cast<void>(pool.submit([] {})), shutdown_error);
-  later.set_value(1);
+  suspended.pool.shutdown({.wait = false});
+  EXPECT_THROW(static_cast<void>(suspended.pool.submit([] {})), shutdown_error);
+  suspended.later.set_value(1);
 
-  EXPECT_EQ(f.get(), 2);
+  EXPECT_EQ(suspended.f.get(), 2);
 }
 
 TEST_F(task_end, shutdown_waits_though_all_workers_have_retired) {
@@ -209,32 +215,26 @@ TEST_F(task_end, a_shutdown_reports_tasks_that_do_not_end) {
 }
 
 TEST_F(task_end, a_pool_is_not_idle_while_a_task_is_suspended) {
-  thread_pool_executor pool{1};
-  promise<int> later;
-  auto f = spawn(pool, await_deeper(later.get_future()));
-  settle(pool);
+  suspended_task suspended;
 
-  EXPECT_FALSE(pool.wait_idle_for(std::chrono::milliseconds{1}));
+  EXPECT_FALSE(suspended.pool.wait_idle_for(std::chrono::milliseconds{1}));
 
-  later.set_value(1);
-  pool.wait_idle();
-  EXPECT_TRUE(f.done());
-  EXPECT_EQ(f.get(), 2);
+  suspended.later.set_value(1);
+  suspended.pool.wait_idle();
+  EXPECT_TRUE(suspended.f.done());
+  EXPECT_EQ(suspended.f.get(), 2);
 }
 
 TEST_F(task_end, a_paused_pool_is_idle_though_a_task_waits_for_the_end_of_the_pause) {
-  thread_pool_executor pool{1};
-  promise<int> later;
-  auto f = spawn(pool, await_deeper(later.get_future()));
-  settle(pool);
-  pool.pause();
-  later.set_value(1);
+  suspended_task suspended;
+  suspended.pool.pause();
+  suspended.later.set_value(1);
 
-  pool.wait_idle();
+  suspended.pool.wait_idle();
 
-  EXPECT_FALSE(f.done());
-  pool.resume();
-  EXPECT_EQ(f.get(), 2);
+  EXPECT_FALSE(suspended.f.done());
+  suspended.pool.resume();
+  EXPECT_EQ(suspended.f.get(), 2);
 }
 
 TEST_F(task_end, a_pool_that_breaks_fails_its_suspended_tasks) {
