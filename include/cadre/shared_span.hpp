@@ -71,8 +71,7 @@ constexpr void check_shared_element() {
                 "cadre: the elements of a shared_buffer or shared_span must be trivially copyable, "
                 "as numbers are and structs of them: other processes see their bytes alone; let "
                 "what is not (std::string, std::vector) cross as a value");
-  static_assert(judgement<T>::why != refusal::pointer && judgement<T>::why != refusal::reference &&
-                    judgement<T>::why != refusal::view,
+  static_assert(can_cross<typename judgement<T>::culprit, is_address(judgement<T>::why)>,
                 "cadre: the elements of a shared_buffer or shared_span contain a pointer, a "
                 "reference or a view, which means nothing in another process; use an index");
 }

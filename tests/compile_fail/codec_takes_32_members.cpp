@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: a struct has more than 32 members
+// names: row
 #include <cadre/codec.hpp>
 
 struct row {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: a value contains a unique_ptr to an array, which does not know how many
+// names: std::unique_ptr<double
 #include <cadre/codec.hpp>
 
 #include <memory>

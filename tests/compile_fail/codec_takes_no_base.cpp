@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: a struct has a base
+// names: circle
 #include <cadre/codec.hpp>
 
 struct shape {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: a struct has a C array as a member
+// names: address
 #include <cadre/codec.hpp>
 
 #include <array>

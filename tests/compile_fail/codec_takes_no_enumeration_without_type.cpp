@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: a value contains an enumeration without a fixed type
+// names: color
 #include <cadre/codec.hpp>
 
 #ifdef CADRE_MUST_FAIL

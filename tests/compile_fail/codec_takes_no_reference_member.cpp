@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: a value contains a pointer, a reference or a view
+// names: int
 #include <cadre/codec.hpp>
 
 #ifdef CADRE_MUST_FAIL

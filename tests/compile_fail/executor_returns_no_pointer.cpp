@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: the result is a pointer, a reference or a view
+// names: const char
 #include <cadre/executor.hpp>
 
 #include <string>

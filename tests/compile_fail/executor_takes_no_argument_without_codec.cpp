@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: a value contains a type that has no codec; make it a struct of values
+// names: std::shared_ptr<std::vector<int
 #include <cadre/executor.hpp>
 
 #include <memory>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: an argument is a pointer, a reference or a view
+// names: basic_string<char
 #include <cadre/executor.hpp>
 
 #include <cstddef>

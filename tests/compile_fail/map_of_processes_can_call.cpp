@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: map cannot call the callable
+// names: basic_string<char
 #include <cadre/process_pool_executor.hpp>
 
 #include <string>

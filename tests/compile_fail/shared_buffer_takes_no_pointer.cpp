@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: the elements of a shared_buffer or shared_span contain a pointer
+// names: linked
 #include <cadre/shared_span.hpp>
 
 struct linked {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: the elements of a shared_buffer or shared_span must be trivially copyable
+// names: basic_string<char
 #include <cadre/shared_span.hpp>
 
 #include <string>

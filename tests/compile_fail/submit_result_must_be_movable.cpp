@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // expect: cadre: the result of a call must be movable, a reference or void
+// names: immovable
 #include <cadre/thread_pool_executor.hpp>
 
 struct immovable {

@@ -279,6 +279,11 @@ enum class refusal {
   no_codec,
 };
 
+/// What means nothing in another process.
+constexpr bool is_address(refusal why) {
+  return why == refusal::pointer || why == refusal::reference || why == refusal::view;
+}
+
 /// The innermost type that is in the way, and why.
 template <refusal Why, typename Culprit = void>
 struct verdict {
@@ -387,29 +392,33 @@ constexpr auto judge() {
 template <typename T>
 using judgement = decltype(judge<T>());
 
+/// False for a reason against Type. A variable template, since clang's error names its arguments.
+template <typename Type, bool Reason>
+inline constexpr bool can_cross = !Reason;
+
 /// Does not compile if T cannot cross, and says why. It returns auto so that the compiler looks into it at
 /// once, before other errors that follow from this one. Type is the innermost one in the way.
 template <typename T, refusal Why, typename Type>
 constexpr auto refuse() {
-  static_assert(Why != refusal::pointer && Why != refusal::reference && Why != refusal::view,
+  static_assert(can_cross<Type, is_address(Why)>,
                 "cadre: a value contains a pointer, a reference or a view, which means nothing in "
                 "another process; let it contain the value itself (std::string, std::vector)");
-  static_assert(Why != refusal::array,
+  static_assert(can_cross<Type, Why == refusal::array>,
                 "cadre: a struct has a C array as a member, which the codec cannot see; make it a "
                 "std::array, or give the struct a serialize member");
-  static_assert(Why != refusal::unsized,
+  static_assert(can_cross<Type, Why == refusal::unsized>,
                 "cadre: a value contains a unique_ptr to an array, which does not know how many "
                 "elements it has; make it a std::vector");
-  static_assert(Why != refusal::enumeration,
+  static_assert(can_cross<Type, Why == refusal::enumeration>,
                 "cadre: a value contains an enumeration without a fixed type, of which not all "
                 "bytes are a value; give the enumeration a type: enum e : int");
-  static_assert(Why != refusal::base,
+  static_assert(can_cross<Type, Why == refusal::base>,
                 "cadre: a struct has a base, which the codec cannot see; make the base a member, "
                 "or give the struct a serialize member");
-  static_assert(Why != refusal::too_large,
+  static_assert(can_cross<Type, Why == refusal::too_large>,
                 "cadre: a struct has more than 32 members, counting the elements of C arrays; "
                 "group some of them in a struct, or give it a serialize member");
-  static_assert(Why != refusal::no_codec,
+  static_assert(can_cross<Type, Why == refusal::no_codec>,
                 "cadre: a value contains a type that has no codec; make it a struct of values, "
                 "give it a serialize member and a default constructor, or specialise cadre::codec");
 }

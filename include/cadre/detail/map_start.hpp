@@ -404,12 +404,11 @@ map_results<R> start_windowed_map(executor& where, const map_options& options, t
 /// Does not compile, and says so, if map cannot call it.
 template <typename Function, typename... Ranges>
 constexpr bool can_map() {
-  constexpr bool callable =
-      std::is_invocable_v<const Function&,
-                          element_of<decltype(make_input(std::declval<Ranges>()))>...>;
-  static_assert(callable,
+  static_assert(std::is_invocable_v<const Function&,
+                                    element_of<decltype(make_input(std::declval<Ranges>()))>...>,
                 "cadre: map cannot call the callable (as const) with the elements of the ranges");
-  return callable;
+  return std::is_invocable_v<const Function&,
+                             element_of<decltype(make_input(std::declval<Ranges>()))>...>;
 }
 
 template <typename Executor, typename Function, std::ranges::input_range... Ranges>

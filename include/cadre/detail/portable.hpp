@@ -43,9 +43,7 @@ inline constexpr bool is_portable_callable<bound_function<Function, Args...>> =
     is_portable_callable<Function>;
 
 template <typename T>
-concept address_of_others =
-    judgement<T>::why == refusal::pointer || judgement<T>::why == refusal::reference ||
-    judgement<T>::why == refusal::view;
+concept address_of_others = is_address(judgement<T>::why);
 
 // What checks returns auto: only then the compiler looks into it at once, and what it finds is the first
 // error that the user reads.
