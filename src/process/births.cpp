@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -60,6 +62,27 @@ process::worker_spec process_pool_executor::impl::spec_of(unsigned index) const 
   return spec;
 }
 
+/// Before the first start. Also lets a zygote be booted, which takes longest; if that fails, the start
+/// tries it again, and tells why.
+void process_pool_executor::impl::acquire_starter(lock& held) {
+  held.unlock();
+  std::shared_ptr<process::worker_starter> acquired;
+  std::optional<launch_result> failed;
+  try {
+    process::require_may_have_workers(opened_before_role_);
+    acquired = process::worker_starter::acquire();
+    acquired->prepare(spec_of(0), preload_.bytes());
+  } catch (const std::exception& e) {
+    if (!acquired) failed = failure_of(0, e);
+  }
+  held.lock();
+  starter_ = std::move(acquired);
+  if (!failed) return;
+  start_wanted_ = false;
+  if (prestarts_ != 0) --prestarts_;
+  launch_failed(*failed, held);
+}
+
 /// Starts one worker. It is of use once it has sent its hello.
 void process_pool_executor::impl::start_worker(lock& held) {
   start_wanted_ = false;
@@ -67,13 +90,11 @@ void process_pool_executor::impl::start_worker(lock& held) {
   const unsigned index = free_index();
   const std::uint64_t token = next_token_++;
   try {
-    process::require_may_have_workers(opened_before_role_);
     auto made = std::make_unique<remote_worker>(index, token, options_.max_message);
     made->launching = true;
     remote_worker& w = *workers_.emplace(token, std::move(made)).first->second;
     poller_.add(w.hello().fd(), token | hello_bit, ipc::poller::trigger::edge);
     poller_.add(w.bell(), token, ipc::poller::trigger::edge);
-    if (!starter_) starter_ = process::worker_starter::acquire();
   } catch (const std::exception& e) {
     return launch_failed(failure_of(token, e), held);
   }

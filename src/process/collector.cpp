@@ -95,7 +95,11 @@ bool process_pool_executor::impl::collect_once(lock& held) {
   }
   if (pausing_ && clock::now() >= next_start_) pausing_ = false;
   if (start_due()) {
-    start_worker(held);
+    if (starter_) {
+      start_worker(held);
+    } else {
+      acquire_starter(held);
+    }
     again = true;
   }
   if (!helping_) {

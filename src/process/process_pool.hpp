@@ -189,6 +189,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   clock::time_point next_deadline() const noexcept;
 
   // births.cpp: workers that start
+  void acquire_starter(lock& held);
   void start_worker(lock& held);
   /// How the launch of the worker with that token went.
   struct launch_result {

@@ -29,6 +29,14 @@ union registry {
 constinit sync::mutex registry_mutex;
 constinit registry the_registry;
 
+zygote_link::kind kind_for(const worker_spec& spec, std::span<const std::byte> preload_argument,
+                           const process_status& status) {
+  return {process_identity(status),
+          spec.keep_descendants,
+          spec.sandbox.leaves_session(),
+          {reinterpret_cast<const char*>(preload_argument.data()), preload_argument.size()}};
+}
+
 [[maybe_unused]] const int registered =
     ::pthread_atfork([] { registry_mutex.lock(); }, [] { registry_mutex.unlock(); },
                      [] { registry_mutex.unlock(); });
@@ -49,7 +57,11 @@ worker_starter::worker_starter() : owner_{::getpid()}, fork_answers_{ipc::packet
   poller_.add(wake_.fd(), start_token::wake, ipc::poller::trigger::edge);
   poller_.add(watch_.fd(), start_token::watch, ipc::poller::trigger::edge);
   poller_.add(fork_answers_.first.fd(), start_token::fork_answer, ipc::poller::trigger::level);
-  reaper_ = start_thread([this] { reap_until_finished(); });
+}
+
+void worker_starter::ensure_reaper() {
+  const std::lock_guard booting{boot_mutex_};
+  if (!reaper_.joinable()) reaper_ = start_thread([this] { reap_until_finished(); });
 }
 
 void worker_starter::release(worker_starter* starter) noexcept {
@@ -65,8 +77,12 @@ void worker_starter::release(worker_starter* starter) noexcept {
     starter->reaper_.detach();
     return;
   }
-  starter->wake_.ring();
-  starter->reaper_.join();
+  if (starter->reaper_.joinable()) {
+    starter->wake_.ring();
+    starter->reaper_.join();
+  } else {
+    starter->end_all();
+  }
   delete starter;
 }
 
@@ -122,8 +138,16 @@ std::shared_ptr<zygote_link> worker_starter::link(const zygote_link::kind& wante
   return fresh;
 }
 
+void worker_starter::prepare(const worker_spec& spec, std::span<const std::byte> preload_argument) {
+  require_owner();
+  if (spec.method == start_method::fork || zygote_pid()) return;
+  static_cast<void>(link(kind_for(spec, preload_argument, process_status{})));
+  ensure_reaper();
+}
+
 std::uint64_t worker_starter::start(start_order order) {
   require_owner();
+  ensure_reaper();
   module_table& modules = module_table::instance();
   start_request request;
   request.spec = order.spec;
@@ -147,11 +171,8 @@ std::uint64_t worker_starter::start(start_order order) {
 void worker_starter::begin(start_request& request, start_order& order) {
   const bool forks = request.spec.method == start_method::fork;
   const process_status status;
-  const zygote_link::kind wanted{forks ? std::string{} : process_identity(status),
-                                 request.spec.keep_descendants,
-                                 request.spec.sandbox.leaves_session(),
-                                 {reinterpret_cast<const char*>(order.preload_argument.data()),
-                                  order.preload_argument.size()}};
+  const auto wanted =
+      forks ? zygote_link::kind{} : kind_for(request.spec, order.preload_argument, status);
   std::shared_ptr<zygote_link> zygote;
   if (!forks) zygote = link(wanted);  // if it has to be booted, that goes on beside the rest
   const auto crash = std::make_shared<crash_page>();

@@ -114,6 +114,10 @@ class worker_starter {
   /// The process's starter, made if there is none.
   static std::shared_ptr<worker_starter> acquire();
 
+  /// Boots the zygote for such a worker, if there is none of any kind: it loads the program while the
+  /// caller makes what start() needs. Blocks for 0.3 ms. Throws what start() throws.
+  void prepare(const worker_spec& spec, std::span<const std::byte> preload_argument);
+
   /// Begins to start it, and returns its number. Throws failed_start and what execute_again() throws: then
   /// no callback is called. Blocks for 1 ms if a zygote is to be booted. Cost of a start until on_start:
   /// 0.2 ms; with start_method::exec, 2 ms.
@@ -155,6 +159,7 @@ class worker_starter {
   };
 
   worker_starter();
+  void ensure_reaper();
   ~worker_starter() = default;
   static void release(worker_starter* starter) noexcept;
 
@@ -203,8 +208,9 @@ class worker_starter {
   ipc::alarm watch_;  // somebody may owe an answer to a start
   // Ours, and that of workers that this process forks.
   std::pair<ipc::packet_socket, ipc::packet_socket> fork_answers_;
-  ipc::poller poller_;      // the reaper's
-  sync::mutex boot_mutex_;  // held while a zygote is executed; taken before mutex_
+  ipc::poller poller_;  // the reaper's
+  sync::mutex
+      boot_mutex_;  // held while a zygote is executed or the reaper made; taken before mutex_
 
   mutable sync::mutex mutex_;  // guards what follows; nothing blocks while it is held
   std::map<std::uint64_t, std::shared_ptr<zygote_link>> zygotes_;
@@ -219,7 +225,7 @@ class worker_starter {
   std::vector<detail::unique_function<void()>> untold_;  // calls of callbacks
   std::vector<process_handle> orphans_;  // workers of a lost zygote that came to this process
   std::chrono::steady_clock::time_point next_tick_{};
-  std::thread reaper_;
+  std::thread reaper_;  // from the first boot or start on
 };
 
 }  // namespace cadre::process

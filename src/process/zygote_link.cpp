@@ -43,7 +43,6 @@ bool zygote_link::greet(const start_message* first) noexcept {
     const std::lock_guard lock{mutex_};
     state_ = fits ? state::greeted : state::of_another_version;
   }
-  if (fits) flush();
   return fits;
 }
 
@@ -89,7 +88,7 @@ bool zygote_link::try_send(const unsent& what) {
 void zygote_link::send(std::uint64_t id, const start_message& message, std::span<const int> fds) {
   unsent whole{id, packet_of(message), {fds.begin(), fds.end()}};
   const std::lock_guard lock{mutex_};
-  if (state_ == state::greeted && unsent_.empty() && try_send(whole)) return;
+  if (state_ != state::of_another_version && unsent_.empty() && try_send(whole)) return;
   unsent_.push_back(std::move(whole));
 }
 
@@ -101,7 +100,7 @@ void zygote_link::forget(std::uint64_t id) noexcept {
 bool zygote_link::flush() noexcept {
   const std::lock_guard lock{mutex_};
   try {
-    while (state_ == state::greeted && !unsent_.empty() && try_send(unsent_.front())) {
+    while (state_ != state::of_another_version && !unsent_.empty() && try_send(unsent_.front())) {
       unsent_.pop_front();
     }
   } catch (const std::system_error&) {

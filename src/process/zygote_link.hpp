@@ -40,8 +40,9 @@ class zygote_link {
         process{std::move(child)},
         socket{std::move(ours)} {}
 
-  /// Never blocks: what the socket does not take now, and all before its hello, waits for flush(). The
-  /// descriptors must stay open until then, or forget(). Throws std::system_error.
+  /// Never blocks: what the socket does not take now waits for flush(). The descriptors must stay open
+  /// until then, or forget(). What is sent before its hello lies in the socket until it can read; one of
+  /// another version answers that it is one, whatever it makes of it. Throws std::system_error.
   void send(std::uint64_t id, const start_message& message, std::span<const int> fds = {});
   /// Drops what was not sent of that worker.
   void forget(std::uint64_t id) noexcept;
