@@ -12,6 +12,7 @@
 #include "process/exception_codec.hpp"
 #include "process/module_table.hpp"
 #include "process/preload.hpp"
+#include "process/process_identity.hpp"
 #include "process/process_pool.hpp"
 #include "process/role.hpp"
 #include "process/worker_main.hpp"
@@ -70,8 +71,9 @@ void process_pool_executor::impl::acquire_starter(lock& held) {
   std::optional<launch_result> failed;
   try {
     process::require_may_have_workers(opened_before_role_);
+    namespaces_ = process::namespaces_of_this_thread();
     acquired = process::worker_starter::acquire();
-    acquired->prepare(spec_of(0), preload_.bytes());
+    acquired->prepare(spec_of(0), preload_.bytes(), namespaces_);
   } catch (const std::exception& e) {
     if (!acquired) failed = failure_of(0, e);
   }
@@ -111,22 +113,22 @@ void process_pool_executor::impl::launch(remote_worker& w, lock& held) noexcept 
                                               options_.max_message, options_.name, w.secrets()});
     const process::worker_spec spec = spec_of(w.index);
     const auto fds = w.descriptors();
-    begun = starter_->start({spec, &process::worker_main, argument.bytes(), fds,
-                             [weak = weak_from_this(), token](const process::start_report& how) {
-                               const auto self = weak.lock();
-                               if (!self) return;
-                               self->launched(
-                                   how.failure ? failure_of(token, *how.failure)
-                                               : launch_result{token, how.id, how.pid, {}, false});
-                             },
-                             [weak = weak_from_this(), token](const death_report& how) {
-                               if (const auto self = weak.lock()) {
-                                 const std::lock_guard again{self->mutex_};
-                                 self->deaths_.emplace_back(token, how);
-                                 self->wake_collector();
-                               }
-                             },
-                             options_.preload ? &process::run_preload : nullptr, preload_.bytes()});
+    begun = starter_->start(
+        {spec, &process::worker_main, argument.bytes(), fds,
+         [weak = weak_from_this(), token](const process::start_report& how) {
+           const auto self = weak.lock();
+           if (!self) return;
+           self->launched(how.failure ? failure_of(token, *how.failure)
+                                      : launch_result{token, how.id, how.pid, {}, false});
+         },
+         [weak = weak_from_this(), token](const death_report& how) {
+           if (const auto self = weak.lock()) {
+             const std::lock_guard again{self->mutex_};
+             self->deaths_.emplace_back(token, how);
+             self->wake_collector();
+           }
+         },
+         options_.preload ? &process::run_preload : nullptr, preload_.bytes(), namespaces_});
   } catch (const std::exception& e) {
     launched(failure_of(token, e));
   }

@@ -49,11 +49,23 @@ std::string capabilities_and_filters(const process_status& status) {
   return all;
 }
 
-/// Where it is: root directory and namespaces. Those that cannot be asked for are left out.
-std::string root_and_namespaces() {
-  std::string all;
+std::string root_directory() {
   struct stat file {};
-  if (::stat("/", &file) == 0) all += number_of(file);
+  return ::stat("/", &file) == 0 ? number_of(file) : std::string{};
+}
+
+/// A directory that the process may not search, and in which it could not stand again if it left it. A
+/// zygote is in it from its start.
+std::string closed_directory() {
+  struct stat file {};
+  if (::stat(".", &file) == 0 || errno != EACCES) return {};
+  return ::stat("/proc/thread-self/cwd", &file) == 0 ? number_of(file) : " closed";
+}
+
+}  // namespace
+
+std::string namespaces_of_this_thread() {
+  std::string all;
   const ipc::descriptor folder{::open("/proc/thread-self/ns", O_PATH | O_DIRECTORY | O_CLOEXEC)};
   if (!folder && errno != ENOENT && errno != EACCES) ipc::throw_errno(unknown);
   if (!folder) return all + " no /proc";
@@ -67,17 +79,7 @@ std::string root_and_namespaces() {
   return all;
 }
 
-/// A directory that the process may not search, and in which it could not stand again if it left it. A
-/// zygote is in it from its start.
-std::string closed_directory() {
-  struct stat file {};
-  if (::stat(".", &file) == 0 || errno != EACCES) return {};
-  return ::stat("/proc/thread-self/cwd", &file) == 0 ? number_of(file) : " closed";
-}
-
-}  // namespace
-
-std::string process_identity(const process_status& status) {
+std::string process_identity(const process_status& status, std::string_view namespaces) {
   std::array<uid_t, 3> users{};
   std::array<gid_t, 3> groups{};
   if (::getresuid(&users[0], &users[1], &users[2]) != 0) ipc::throw_errno(unknown);
@@ -89,7 +91,8 @@ std::string process_identity(const process_status& status) {
   all += " others";
   for (const gid_t group : supplementary_groups()) all += ' ' + std::to_string(group);
   all += " rights" + capabilities_and_filters(status);
-  all += " in" + root_and_namespaces();
+  all += " in" + root_directory();
+  all += namespaces;
   all += " at" + closed_directory();
   return all;
 }

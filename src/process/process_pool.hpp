@@ -239,6 +239,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   // Wakes the collector. Shared memory that outlives the pool may ring it.
   const std::shared_ptr<ipc::event> control_ = std::make_shared<ipc::event>();
   ipc::poller poller_;
+  std::string namespaces_;  // those of the collector, which runs no code of the user, and its own
 
   sync::atomic<phase> phase_{phase::fresh};  // changes under the lock
   sync::atomic<std::uint32_t> period_{1};    // of sample()

@@ -30,8 +30,8 @@ constinit sync::mutex registry_mutex;
 constinit registry the_registry;
 
 zygote_link::kind kind_for(const worker_spec& spec, std::span<const std::byte> preload_argument,
-                           const process_status& status) {
-  return {process_identity(status),
+                           const process_status& status, std::string_view namespaces) {
+  return {process_identity(status, namespaces),
           spec.keep_descendants,
           spec.sandbox.leaves_session(),
           {reinterpret_cast<const char*>(preload_argument.data()), preload_argument.size()}};
@@ -138,10 +138,11 @@ std::shared_ptr<zygote_link> worker_starter::link(const zygote_link::kind& wante
   return fresh;
 }
 
-void worker_starter::prepare(const worker_spec& spec, std::span<const std::byte> preload_argument) {
+void worker_starter::prepare(const worker_spec& spec, std::span<const std::byte> preload_argument,
+                             std::string_view namespaces) {
   require_owner();
   if (spec.method == start_method::fork || zygote_pid()) return;
-  static_cast<void>(link(kind_for(spec, preload_argument, process_status{})));
+  static_cast<void>(link(kind_for(spec, preload_argument, process_status{}, namespaces)));
   ensure_reaper();
 }
 
@@ -172,7 +173,8 @@ void worker_starter::begin(start_request& request, start_order& order) {
   const bool forks = request.spec.method == start_method::fork;
   const process_status status;
   const auto wanted =
-      forks ? zygote_link::kind{} : kind_for(request.spec, order.preload_argument, status);
+      forks ? zygote_link::kind{}
+            : kind_for(request.spec, order.preload_argument, status, order.namespaces);
   std::shared_ptr<zygote_link> zygote;
   if (!forks) zygote = link(wanted);  // if it has to be booted, that goes on beside the rest
   const auto crash = std::make_shared<crash_page>();

@@ -47,6 +47,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -107,6 +108,8 @@ struct start_order {
   /// Its zygote runs it once, with that argument, before it forks a worker. Not empty, if there is one.
   preload_entry* preload = nullptr;
   std::span<const std::byte> preload_argument = {};
+  /// Of the calling thread: workers that are to be in others need another zygote.
+  std::string_view namespaces = {};
 };
 
 class worker_starter {
@@ -116,7 +119,8 @@ class worker_starter {
 
   /// Boots the zygote for such a worker, if there is none of any kind: it loads the program while the
   /// caller makes what start() needs. Blocks for 0.3 ms. Throws what start() throws.
-  void prepare(const worker_spec& spec, std::span<const std::byte> preload_argument);
+  void prepare(const worker_spec& spec, std::span<const std::byte> preload_argument,
+               std::string_view namespaces);
 
   /// Begins to start it, and returns its number. Throws failed_start and what execute_again() throws: then
   /// no callback is called. Blocks for 1 ms if a zygote is to be booted. Cost of a start until on_start:
