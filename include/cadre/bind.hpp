@@ -16,6 +16,8 @@
 // Source     Python's functools.partial, std::bind_front.
 #pragma once
 
+#include <cadre/config.hpp>
+
 #include <cstddef>
 #include <stop_token>
 #include <string>
@@ -58,7 +60,7 @@ constexpr decltype(auto) call_bound(Function&& function, Args&& args, More&&... 
 /// What bind() returns. An aggregate, so that its parts can be seen and sent.
 template <typename Function, typename... Args>
 struct bound_function {
-  [[no_unique_address]] Function function;
+  CADRE_MAY_SHARE_ADDRESS Function function;
   std::tuple<Args...> args;
 
   template <typename... More>

@@ -28,6 +28,14 @@
 /// links cadre can throw them into another one.
 #define CADRE_API __attribute__((visibility("default")))
 
+// In an aggregate that is made in place, clang 16 does not initialise the member behind an empty one that has
+// no address of its own. clang 19 does.
+#if defined(__clang__) && __clang_major__ < 19
+#define CADRE_MAY_SHARE_ADDRESS
+#else
+#define CADRE_MAY_SHARE_ADDRESS [[no_unique_address]]
+#endif
+
 namespace cadre::detail {
 
 #if defined(_GLIBCXX_DEBUG)

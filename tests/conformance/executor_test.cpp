@@ -348,7 +348,7 @@ TYPED_TEST(submit_in_process, what_a_posted_call_throws_is_reported) {
   EXPECT_EQ(log.entries(), std::vector<std::string>{"posted call: no space left"});
 }
 
-// clang 16 gave it others.
+// clang 16 gave it others: see CADRE_MAY_SHARE_ADDRESS.
 TYPED_TEST(submit_in_process, a_posted_callable_without_state_gets_its_arguments) {
   static promise<int> answer;
   answer = {};

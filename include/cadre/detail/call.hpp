@@ -68,12 +68,7 @@ bool is_empty_callable(const Function& function) {
 /// A callable with its arguments; called once, as rvalues.
 template <typename Function, typename... Args>
 struct bound {
-  // As an aggregate that is made in place, as a member of a posted_call is, clang 16 would not initialise the
-  // arguments of a callable without state.
-  template <typename F>
-  bound(F&& f, std::tuple<Args...> a) : function(std::forward<F>(f)), args(std::move(a)) {}
-
-  [[no_unique_address]] Function function;
+  CADRE_MAY_SHARE_ADDRESS Function function;
   std::tuple<Args...> args;
 
   decltype(auto) operator()() { return std::apply(std::move(function), std::move(args)); }

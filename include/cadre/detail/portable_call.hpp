@@ -101,7 +101,7 @@ void encode_work(encoder& out, const bound<Function, Args...>& work) {
 /// caller keeps are not copied first.
 template <typename T, typename Function, typename... Args>
 struct lent_work {
-  [[no_unique_address]] Function function;
+  CADRE_MAY_SHARE_ADDRESS Function function;
   std::tuple<Args...> args;  // values and references
 
   T operator()() const { throw_lent_call(); }
