@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +29,7 @@
 #include <latch>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace bench {
@@ -134,6 +136,46 @@ void in_fresh_process(F f) {
   }
 }
 
+inline void pin_this_thread(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  if (sched_setaffinity(0, sizeof set, &set) == 0) return;
+  std::fprintf(stderr, "cannot pin a thread to CPU %d: %s\n", cpu, std::strerror(errno));
+  std::exit(EXIT_FAILURE);
+}
+
+/// Processes that never sleep, as long as this lives: four of them beside the benchmark ("crowded"), or one
+/// on the CPU 1 ("one_busy"), or none. On this many CPUs a thread then has to share its own.
+class company {
+ public:
+  explicit company(std::string_view variant) {
+    const int count = variant == "crowded" ? 4 : variant == "one_busy" ? 1 : 0;
+    for (int i = 0; i < count; ++i) {
+      const pid_t child = fork();
+      if (child < 0) std::exit(EXIT_FAILURE);
+      if (child != 0) {
+        busy_.push_back(child);
+        continue;
+      }
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (count == 1) pin_this_thread(1);
+      for (volatile unsigned n = 0;;) n = n + 1;
+    }
+  }
+  ~company() {
+    for (const pid_t child : busy_) {
+      kill(child, SIGKILL);
+      waitpid(child, nullptr, 0);
+    }
+  }
+  company(const company&) = delete;
+  company& operator=(const company&) = delete;
+
+ private:
+  std::vector<pid_t> busy_;
+};
+
 /// Runs `f` once on every worker: each is held until all have come.
 template <typename Pool, typename F>
 void on_every_worker(Pool& pool, F f) {
@@ -147,15 +189,6 @@ void on_every_worker(Pool& pool, F f) {
   for (auto& each : calls) each.get();
 }
 
-inline void pin_this_thread(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set) == 0) return;
-  std::fprintf(stderr, "cannot pin a thread to CPU %d: %s\n", cpu, std::strerror(errno));
-  std::exit(EXIT_FAILURE);
-}
-
 /// CPU time this process has used, in all its threads.
 inline double cpu_seconds() {
   rusage used{};
@@ -164,6 +197,21 @@ inline double cpu_seconds() {
     return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
   };
   return seconds(used.ru_utime) + seconds(used.ru_stime);
+}
+
+/// CPU time this process and all that are below it have used.
+inline double cpu_seconds_of_all(pid_t root = getpid()) {
+  clockid_t of_root{};
+  timespec used{};
+  if (clock_getcpuclockid(root, &of_root) != 0 || clock_gettime(of_root, &used) != 0) return 0;
+  double all = static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
+  std::error_code gone;
+  const std::filesystem::path tasks = "/proc/" + std::to_string(root) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator{tasks, gone}) {
+    std::ifstream children{task.path() / "children"};
+    for (pid_t child = 0; children >> child;) all += cpu_seconds_of_all(child);
+  }
+  return all;
 }
 
 inline double resident_bytes() {

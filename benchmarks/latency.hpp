@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The round trip of one empty call, for latency_hot and latency_cold.
 //
-// Two variants, because the kernel may pack caller and worker onto one CPU, where a wake-up is
-// 20 times cheaper: "free" leaves them to it, "x" pins them to different CPUs.
+// Two variants on a quiet machine, because the kernel may pack caller and worker onto one CPU, where a wake-up is
+// 20 times cheaper: "free" leaves them to it, "x" pins them to different CPUs. Two more, "crowded" and
+// "one_busy", are as "free", but beside processes that never sleep.
 #pragma once
 
 #include <linux/futex.h>
@@ -118,6 +119,7 @@ inline void pin_workers(futex_ping_pong& pair, int cpu) { pair.pin_worker(cpu); 
 template <typename Pool>
 void measure_latency(const report& report, std::string_view variant, int calls,
                      std::chrono::milliseconds pause) {
+  const company beside{variant};
   in_fresh_process([&] {
     Pool pool;
     if (variant == "x") {
@@ -126,13 +128,16 @@ void measure_latency(const report& report, std::string_view variant, int calls,
     }
     std::vector<double> samples;
     samples.reserve(static_cast<std::size_t>(calls));
+    double cpu = 0;
     for (int i = -calls / 10; i < calls; ++i) {
+      if (i == 0) cpu = cpu_seconds();
       if (pause.count() > 0) std::this_thread::sleep_for(pause);
       const double ns = elapsed_ns([&] { pool.submit([] {}).get(); });
       if (i >= 0) samples.push_back(ns);
     }
     report("p50_ns", percentile(samples, 0.50), variant);
     report("p99_ns", percentile(samples, 0.99), variant);
+    report("cpu_ns_per_call", (cpu_seconds() - cpu) / calls * 1e9, variant);
   });
 }
 

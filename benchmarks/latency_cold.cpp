@@ -13,7 +13,9 @@ void measure_free(const bench::report& report) {
 template <typename Pool>
 void measure(const bench::report& report) {
   measure_free<Pool>(report);
-  bench::measure_latency<Pool>(report, "x", 1'000, std::chrono::milliseconds{1});
+  for (const char* variant : {"x", "crowded", "one_busy"}) {
+    bench::measure_latency<Pool>(report, variant, 1'000, std::chrono::milliseconds{1});
+  }
 }
 
 }  // namespace

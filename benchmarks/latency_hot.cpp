@@ -15,6 +15,9 @@ template <typename Pool>
 void measure(const bench::report& report) {
   measure_free<Pool>(report);
   bench::measure_latency<Pool>(report, "x", 100'000, {});
+  for (const char* variant : {"crowded", "one_busy"}) {
+    bench::measure_latency<Pool>(report, variant, 30'000, {});
+  }
 }
 
 }  // namespace

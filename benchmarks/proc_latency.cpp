@@ -16,19 +16,35 @@ namespace {
 int same(int n) { return n; }
 
 template <typename Call>
-void measure_calls(const bench::report& report, int calls, Call call) {
+void measure_calls(const bench::report& report, int calls, Call call,
+                   std::string_view variant = {}) {
   std::vector<double> samples;
+  double cpu = 0;
   for (int i = -calls / 10; i < calls; ++i) {
+    if (i == 0) cpu = bench::cpu_seconds_of_all();
     const double ns = bench::elapsed_ns([&] { call(i); });
     if (i >= 0) samples.push_back(ns);
   }
-  report("p50_ns", bench::percentile(samples, 0.5));
-  report("p99_ns", bench::percentile(samples, 0.99));
+  report("p50_ns", bench::percentile(samples, 0.5), variant);
+  report("p99_ns", bench::percentile(samples, 0.99), variant);
+  report("cpu_ns_per_call", (bench::cpu_seconds_of_all() - cpu) / calls * 1e9, variant);
+}
+
+/// Quiet, and beside others.
+template <typename Measure>
+void measure_variants(int calls, Measure measure) {
+  for (const char* variant : {"", "crowded", "one_busy"}) {
+    const bench::company beside{variant};
+    bench::in_fresh_process([&] { measure(*variant == '\0' ? calls : calls / 5, variant); });
+  }
 }
 
 void measure_cadre(const bench::report& report) {
-  cadre::process_pool_executor pool{bench::workers};
-  measure_calls(report, 50'000, [&](int i) { pool.submit(&same, i).get(); });
+  measure_variants(50'000, [&](int calls, const char* variant) {
+    cadre::process_pool_executor pool{bench::workers};
+    measure_calls(
+        report, calls, [&](int i) { pool.submit(&same, i).get(); }, variant);
+  });
 }
 
 /// No other process: what a call and its future take by themselves.
@@ -40,10 +56,13 @@ void measure_inline(const bench::report& report) {
 
 template <typename Workers>
 void measure(const bench::report& report) {
-  Workers peer;
-  measure_calls(report, 20'000, [&](int i) {
-    peer.send(0, std::as_bytes(std::span{&i, 1}));
-    peer.receive(0, std::as_writable_bytes(std::span{&i, 1}));
+  measure_variants(20'000, [&](int calls, const char* variant) {
+    Workers peer;
+    const auto call = [&](int i) {
+      peer.send(0, std::as_bytes(std::span{&i, 1}));
+      peer.receive(0, std::as_writable_bytes(std::span{&i, 1}));
+    };
+    measure_calls(report, calls, call, variant);
   });
 }
 

@@ -26,7 +26,7 @@ from pathlib import Path
 BENCHES = (
     "submit_get submit_get_2p post latency_hot latency_cold fib map_tiny map_small map_medium "
     "memory idle await queue "
-    "proc_submit_get proc_latency proc_payload proc_start proc_map proc_crash proc_memory"
+    "proc_submit_get proc_latency proc_rate proc_payload proc_start proc_map proc_crash proc_memory"
 ).split()
 
 HERE = Path(__file__).parent
@@ -114,10 +114,17 @@ BARS = {
             Limit(450, "p50_ns", variant),
             Times(1 / 1.1, ("futex_ping_pong",), "p50_ns", variant),
         )
+    ]
+    + [
+        Times(1, ("boost_asio",), "p50_ns", "crowded"),
+        Limit(100_000, "p99_ns", "crowded"),
+        Times(1, ("boost_asio", *TBB), "p50_ns", "one_busy"),
+        Times(1 / 1.1, ("boost_asio", *TBB), "cpu_ns_per_call", "one_busy"),
     ],
     "latency_cold": [
         Times(1, ("boost_asio", "std_async"), "p50_ns", "free"),
         Times(1, ("boost_asio",), "p50_ns", "x"),
+        *(Times(1, ("boost_asio", *TBB), metric, "crowded") for metric in ("p50_ns", "p99_ns")),
     ],
     "fib": [Limit(60, "ns_per_fork"), Limit(3, "threads")],
     "map_tiny": [Times(WITHIN_5_PERCENT, PARALLEL_FOR, "speedup", ours=ours) for ours in MAPS],
@@ -147,6 +154,10 @@ BARS = {
         Limit(1000, "p50_ns"),
         Times(100, ("python",), "p50_ns"),
         Times(20, ("pipe",), "p50_ns"),
+    ],
+    "proc_rate": [
+        Times(1 / 1.2, ("pipe",), "cpu_ns_per_call", "100/s"),
+        *(Times(1 / 2, ("pipe",), metric, "100/s crowded") for metric in ("p50_ns", "p99_ns")),
     ],
     "proc_payload": [
         *(Times(0.9, ("unix_socket", "boost_mq"), "gb_per_s", s) for s in ("1KB", "64KB", "1MB", "64MB")),

@@ -99,6 +99,20 @@ def proc_latency(report, kind):
     pool.close()
 
 
+def proc_rate(report, kind):
+    """Quiet only, and without the CPU time."""
+    for per_second in 100, 1000:
+        calls, pool = 300, kind()
+        samples = []
+        for _ in range(calls + calls // 10):
+            time.sleep(1 / per_second)
+            samples.append(elapsed_ns(lambda: pool.submit(same, 1)()))
+        samples = sorted(samples[calls // 10:])
+        report("p50_ns", samples[len(samples) // 2], f"{per_second}/s")
+        report("p99_ns", samples[len(samples) * 99 // 100], f"{per_second}/s")
+        pool.close()
+
+
 def proc_payload(report, kind):
     pool = kind()
     for name, size in ("1KB", 1 << 10), ("64KB", 1 << 16), ("1MB", 1 << 20), ("64MB", 1 << 26):
@@ -156,8 +170,9 @@ def proc_memory(report, kind):
     pool.close()
 
 
-BENCHES = {bench.__name__: bench for bench in (proc_submit_get, proc_latency, proc_payload,
-                                               proc_start, proc_map, proc_crash, proc_memory)}
+BENCHES = {bench.__name__: bench for bench in (proc_submit_get, proc_latency, proc_rate,
+                                               proc_payload, proc_start, proc_map, proc_crash,
+                                               proc_memory)}
 KINDS = {"python": Executor, "python_pool": Pool}
 
 
