@@ -8,6 +8,8 @@
 #include <mutex>
 #include <utility>
 
+#include "sync/spin.hpp"
+
 namespace cadre::detail {
 namespace {
 
@@ -139,21 +141,37 @@ state_base* worker::take_batch(bool all_to_own) {
 
 state_base* worker::spin_for_work() {
   constexpr int pauses = 64;  // about a microsecond
-  constexpr int most_credit = 4;
-  if (spin_credit_ <= 0 || pool_.spin <= pool_.spin.zero()) return nullptr;
-  const clock::time_point begin = clock::now();
+  if (!spinning_.pays() || pool_.spin <= pool_.spin.zero()) return nullptr;
+  sync::spin_memory& memory = sync::spin_memory::here();
+  const bool looks = memory.may_look();
+  bool yields = memory.may_yield();
+  clock::time_point now = clock::now();
+  const clock::time_point end = now + pool_.spin;
   do {
-    for (int i = 0; i < pauses; ++i) {
+    for (int i = 0; looks && i < pauses; ++i) {
       if (pool_.queue.has_work()) {
-        spin_credit_ = std::min(spin_credit_ + 1, most_credit);
+        spinning_.spun();
+        memory.looked(true);
         if (state_base* call = find()) return call;
       }
       sync::pause();
     }
     if (state_base* call = find()) return call;
-    // The submitter may need this very processor.
-    sync::yield();
-  } while (!pool_.queue.closed() && !pool_.queue.paused() && clock::now() - begin < pool_.spin);
+    if (yields) {
+      // The submitter may need this very processor.
+      yields = memory.yield(now);
+      if (state_base* call = find()) {
+        memory.looked(false);
+        return call;
+      }
+      if (!yields) return nullptr;
+    } else if (looks) {
+      now = clock::now();
+    } else {
+      return nullptr;
+    }
+  } while (!pool_.queue.closed() && !pool_.queue.paused() && now < end);
+  if (!yields) memory.looked(false);
   return nullptr;
 }
 
@@ -169,8 +187,7 @@ bool worker::sleep_or_retire() {
     bed_.parker.park();  // a wake-up is on its way
   }
   pool_.queue.woken();
-  // Had it spun so long, it would have been awake: spinning pays, or does not.
-  spin_credit_ = (clock::now() - begin) / 2 < pool_.spin ? 1 : std::max(spin_credit_ - 1, 0);
+  spinning_.slept(clock::now() - begin, pool_.spin);
   return true;
 }
 

@@ -19,6 +19,7 @@
 #include "executor/histogram.hpp"
 #include "executor/wait_graph.hpp"
 #include "future/waiter.hpp"
+#include "sync/spin.hpp"
 
 namespace cadre::detail {
 
@@ -121,7 +122,7 @@ class alignas(64) worker final : public waiting_worker, private call_registry {
   bool counted_idle_ = false;  // the census has this worker as idle
   unsigned turn_ = 0;          // of find()
   int trickle_ = 0;
-  int spin_credit_ = 1;           // > 0: spinning paid lately
+  sync::spin_credit spinning_;
   int await_credit_ = 1;          // > 0: to await briefly paid lately
   unsigned await_turn_ = 0;       // of await_briefly() without credit
   std::uint32_t run_skip_ = 0;    // calls until the next one whose run time is measured

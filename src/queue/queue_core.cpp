@@ -11,6 +11,7 @@
 #include "queue/waiter_list.hpp"
 #include "sync/futex.hpp"
 #include "sync/mutex.hpp"
+#include "sync/spin.hpp"
 
 namespace cadre::detail {
 
@@ -312,8 +313,8 @@ void queue_core::impl::spin(condition ready) const noexcept {
     if ((this->*ready)()) return;
     sync::pause();
   }
-  const auto end = std::chrono::steady_clock::now() + budget;
-  while (!(this->*ready)() && std::chrono::steady_clock::now() < end) sync::yield();
+  sync::spin_memory& memory = sync::spin_memory::here();
+  if (memory.may_yield()) sync::yield_until([&] { return (this->*ready)(); }, budget, memory);
 }
 
 void queue_core::impl::sleep(lock_type& lock, waiter_list& list, time_point deadline,

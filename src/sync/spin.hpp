@@ -2,6 +2,7 @@
 // spin_until, watch_until: wait awake, for what will probably come before a sleep would have paid off.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 
 #include "sync/futex.hpp"
@@ -43,31 +44,139 @@ bool watch_until(Ready ready) {
   return false;
 }
 
-/// True as soon as `ready()`, false after `budget`. Other threads may run between the looks: the one
-/// that is waited for may need this very processor.
-template <typename Ready>
-bool yield_until(Ready ready, std::chrono::nanoseconds budget) {
+/// Whether it pays to spin before a sleep, as the last ones showed. Of one thread at a time.
+class spin_credit {
+ public:
+  bool pays() const noexcept { return credit_ > 0; }
+  /// What came, came while it spun.
+  void spun() noexcept { credit_ = std::min(credit_ + 1, most); }
+  /// It slept. Had it spun for `budget`, it would have been awake: spinning pays, or does not.
+  void slept(std::chrono::nanoseconds took, std::chrono::nanoseconds budget) noexcept {
+    credit_ = took / 2 < budget ? 1 : std::max(credit_ - 1, 0);
+  }
+
+ private:
+  static constexpr int most = 4;
+  int credit_ = 1;
+};
+
+/// What the waits of this thread have taught it. To look pays if the other side runs on another processor.
+/// To yield pays if it waits for this one; but if somebody else does, another process for example, yield()
+/// comes back when that has had its turn, milliseconds later, whereas a thread that sleeps is put back as
+/// soon as it is woken.
+class spin_memory {
+ public:
   using clock = std::chrono::steady_clock;
-  const clock::time_point end = clock::now() + budget;
+
+  static spin_memory& here() noexcept {
+    static thread_local constinit spin_memory of_this_thread;
+#ifdef CADRE_MODEL
+    of_this_thread = {};  // each run of a model test takes the same steps
+#endif
+    return of_this_thread;
+  }
+
+  bool may_look() noexcept {
+    constexpr unsigned probe = 16;  // without credit, one wait in so many tries
+    return look_credit_ > 0 || ++turn_ % probe == 0;
+  }
+  void looked(bool found) noexcept {
+    constexpr int most_credit = 4;
+    look_credit_ = found ? std::min(look_credit_ + 1, most_credit) : std::max(look_credit_ - 1, 0);
+  }
+
+  bool may_yield() noexcept {
+    if (!crowded_) return true;
+    if (clock::now() < crowded_until_) return false;
+    crowded_ = false;
+    return true;
+  }
+  /// False if somebody else had a turn meanwhile. `now` moves on.
+  bool yield(clock::time_point& now) noexcept {
+    // What runs here for us is back sooner, or sleeps.
+    constexpr std::chrono::microseconds turn_of_others{100};
+    const clock::time_point before = now;
+    sync::yield();
+    now = clock::now();
+    if (now - before < turn_of_others) return true;
+    crowd_in(now);
+    return false;
+  }
+
+ private:
+  /// The next yield is a try, which may cost another such turn. The first comes soon, since this may have been
+  /// a hiccup of the machine, but not for the one in a hundred calls that would make it felt.
+  void crowd_in(clock::time_point now) noexcept {
+    constexpr std::chrono::milliseconds first{200};
+    constexpr std::chrono::milliseconds longest{10'000};
+    const bool again = now - crowded_until_ < pause_;
+    pause_ = again ? std::min<std::chrono::nanoseconds>(2 * pause_, longest) : first;
+    crowded_until_ = now + pause_;
+    crowded_ = true;
+  }
+
+  int look_credit_ = 1;
+  unsigned turn_ = 0;
+  bool crowded_ = false;
+  clock::time_point crowded_until_{};
+  std::chrono::nanoseconds pause_{};
+};
+
+/// True as soon as `ready()`, false after `budget`, or as soon as this thread's processor is wanted by others.
+/// Other threads may run between the looks: the one that is waited for may need this very processor.
+template <typename Ready>
+bool yield_until(Ready ready, std::chrono::nanoseconds budget, spin_memory& memory) {
+  auto now = spin_memory::clock::now();
+  const auto end = now + budget;
   do {
+    const bool ours = memory.yield(now);
     if (ready()) return true;
-    yield();
-  } while (clock::now() < end);
-  return ready();
+    if (!ours) return false;
+  } while (now < end);
+  return false;
 }
 
-/// First as look_until(), then as yield_until(); without a budget, one look.
+/// As yield_until(), but this thread keeps its processor.
+template <typename Ready>
+bool pause_until(Ready ready, std::chrono::nanoseconds budget) {
+  constexpr std::chrono::nanoseconds between_looks{50};
+  const auto end = spin_memory::clock::now() + budget;
+  do {
+    pause_for(between_looks);
+    if (ready()) return true;
+  } while (spin_memory::clock::now() < end);
+  return false;
+}
+
+/// First as `look()`, which are the first looks, if that paid lately; then as yield_until(), if that does.
+template <typename Look, typename Ready>
+bool spin_after(Look look, Ready ready, std::chrono::nanoseconds budget) {
+  if (ready()) return true;
+  if (budget <= budget.zero()) return false;
+  spin_memory& memory = spin_memory::here();
+  const bool looks = memory.may_look();
+  bool found = looks && look();
+  if (!found && memory.may_yield()) {
+    if (!yield_until(ready, budget, memory)) return false;
+    memory.looked(false);
+    return true;
+  }
+  // Where nobody yields, both sides would go on to sleep in turn for ever, if none looked for longer.
+  if (!found && looks) found = pause_until(ready, budget);
+  if (looks) memory.looked(found);
+  return found;
+}
+
+/// True as soon as `ready()`, false after some microseconds and then `budget`; without one, after one look.
 template <typename Ready>
 bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
-  if (budget <= budget.zero()) return ready();
-  return look_until(ready) || yield_until(ready, budget);
+  return spin_after([&] { return look_until(ready); }, ready, budget);
 }
 
-/// As spin_until(), but first as watch_until().
+/// As spin_until(), but its first looks are those of watch_until().
 template <typename Ready>
 bool watch_until(Ready ready, std::chrono::nanoseconds budget) {
-  if (budget <= budget.zero()) return ready();
-  return watch_until(ready) || yield_until(ready, budget);
+  return spin_after([&] { return watch_until(ready); }, ready, budget);
 }
 
 }  // namespace cadre::sync
