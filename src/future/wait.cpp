@@ -89,7 +89,8 @@ void wait_for_states(const std::vector<state_base*>& states, wait_for_which whic
                      time_point deadline) {
   const bool untimed_all = which == wait_for_which::all && deadline == never;
   if (waiting_worker* worker = this_thread_worker(); worker != nullptr && untimed_all) {
-    for (state_base* s : states) claim_all(*worker, *s);
+    // The newest first: it is at this worker's end of the deque, the oldest at that of the thieves.
+    for (auto s = states.rbegin(); s != states.rend(); ++s) claim_all(*worker, **s);
   }
   std::vector<state_base*> open;
   for (state_base* s : states) {
