@@ -241,7 +241,11 @@ class basic_worker_end : public channel_end<Event> {
   bool wait(wish w, sync::time_point deadline = sync::never,
             std::chrono::nanoseconds spin = default_spin) {
     const auto over = [&] { return this->granted(w) || this->poisoned(); };
-    if (sync::watch_until(over, spin)) return !this->poisoned();
+    if (spinning_.pays() ? sync::watch_until(over, spin) : over()) {
+      spinning_.spun();
+      return !this->poisoned();
+    }
+    const auto begin = std::chrono::steady_clock::now();
     for (bool in_time = true; in_time;) {
       // relaxed: step S0; the store of S1 is a release, which it does not pass.
       const std::uint32_t seen = peer_bell_.load(std::memory_order_relaxed);
@@ -249,13 +253,16 @@ class basic_worker_end : public channel_end<Event> {
       if (now != arming::armed) return now == arming::granted;
       in_time = sync::futex_wait_shared(peer_bell_, seen, deadline);
       this->disarm();
-      if (over()) return !this->poisoned();
+      if (!over()) continue;
+      spinning_.slept(std::chrono::steady_clock::now() - begin, spin);
+      return !this->poisoned();
     }
     return false;
   }
 
  private:
   const sync::atomic<std::uint32_t>& peer_bell_;
+  sync::spin_credit spinning_;
 };
 
 using worker_end = basic_worker_end<event>;

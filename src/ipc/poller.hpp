@@ -4,6 +4,8 @@
 // Threads    One waits; any thread may add and remove meanwhile.
 #pragma once
 
+#include <poll.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -27,6 +29,9 @@ class poller {
 
   /// Watches `fd` for reading until remove(). Throws std::system_error.
   void add(int fd, std::uint64_t token, trigger how);
+  /// Lets it be, or watches it again: what came meanwhile is then reported.
+  void pause(int fd) noexcept;
+  void resume(int fd, std::uint64_t token, trigger how) noexcept;
   /// Before `fd` is closed: another process may have a copy, and epoll would go on to report it.
   void remove(int fd) noexcept;
 
@@ -37,5 +42,8 @@ class poller {
  private:
   descriptor fd_;
 };
+
+/// Blocks until one of a few descriptors, which no poller need watch, has something. False after the deadline.
+bool poll_until(std::span<pollfd> descriptors, sync::time_point deadline) noexcept;
 
 }  // namespace cadre::ipc

@@ -61,7 +61,7 @@ void process_pool_executor::impl::collect() {
     // Whoever waits for one call after the other reads the answers itself; workers that rang for each
     // would only cost time. It is enough to look now and then whether that has stopped.
     if (std::exchange(helped_, false) || helping_) {
-      deadline = std::min(deadline, clock::now() + std::chrono::milliseconds{1});
+      deadline = std::min(deadline, clock::now() + collector_look);
     } else if (arm_all()) {
       sleeps_long_ = true;
     } else {
@@ -284,9 +284,12 @@ process_pool_executor::impl::clock::time_point process_pool_executor::impl::next
       if (!w->slow && !w->reading && !w->initialising && w->has_spare()) {
         first = std::min(first, w->seen_since + patience);
       }
-    } else if (w->now == remote_worker::condition::ready &&
-               options_.idle_timeout != std::chrono::nanoseconds::max()) {
-      first = std::min(first, w->idle_since + options_.idle_timeout);
+    }
+    if (w->now == remote_worker::condition::ready &&
+        options_.idle_timeout != std::chrono::nanoseconds::max()) {
+      // Its answer may be read by a waiter, who does not wake this thread.
+      const auto idle_since = w->in_flight() == 0 ? w->idle_since : clock::now();
+      first = std::min(first, idle_since + options_.idle_timeout);
     }
   }
   return first;

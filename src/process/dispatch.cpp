@@ -130,6 +130,8 @@ bool process_pool_executor::impl::send(remote_worker& w, task& t) {
   }
   w.send(t);
   begin_head(w);
+  // It is to see how long this call has to wait behind another one.
+  if (w.in_flight() > 1 && std::exchange(sleeps_long_, false)) wake_collector();
   // Whoever waits for this worker's bell was not told to wait for room, too.
   while (w.is_sending() && w.armed && !w.reading) {
     w.disarm();

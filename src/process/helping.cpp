@@ -1,14 +1,35 @@
 // SPDX-License-Identifier: MIT
 // process_pool_executor::impl: a thread that waits for a call of the pool reads its worker's answers
 // itself.
+#include <chrono>
+#include <exception>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
 
+#include "future/waiter.hpp"
+#include "process/done_bell.hpp"
 #include "process/process_pool.hpp"
 #include "sync/spin.hpp"
 
 namespace cadre {
+
+using process::remote_worker;
+
+namespace {
+
+// So long a waiter looks for an answer before it sleeps. More is a processor's time for those who would
+// be woken as well; less lets the fastest calls of a cold worker cost two wake-ups more.
+constexpr std::chrono::microseconds help_spin{20};
+
+/// Of waits for calls in processes.
+sync::spin_credit& spinning_here() noexcept {
+  static thread_local constinit sync::spin_credit of_this_thread;
+  return of_this_thread;
+}
+
+}  // namespace
 
 detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&) noexcept {
   const std::lock_guard held{mutex_};
@@ -17,8 +38,6 @@ detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&
   helped_ = true;
   ++helpers_;
   if (armed_) disarm_all();
-  // It will look now and then, from here on.
-  if (std::exchange(sleeps_long_, false)) wake_collector();
   return this;
 }
 
@@ -41,11 +60,21 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
     held.unlock();
     return progress;
   };
+  sync::spin_credit& spinning = spinning_here();
   while (!held.owns_lock() && (deadline == detail::never || clock::now() < deadline)) {
-    if (!sync::watch_until(look, ipc::default_spin)) break;
+    if (spinning.pays() ? !sync::watch_until(look, help_spin) : !look()) break;
   }
   if (!held.owns_lock()) held.lock();
-  give_up_helping(own || awaited.done());
+  const bool answered = own || awaited.done();
+  give_up_helping(answered);
+  if (answered) {
+    spinning.spun();
+  } else {
+    const auto begin = clock::now();
+    if (sleep_at_worker(awaited, deadline, held, own)) {
+      spinning.slept(clock::now() - begin, help_spin);
+    }
+  }
   if (own) {
     // To decode it is the user's code, which may wait for a call of this pool.
     held.unlock();
@@ -61,10 +90,91 @@ void process_pool_executor::impl::help(detail::state_base& awaited,
 /// Under the lock. `answered`: what it waited for is here.
 void process_pool_executor::impl::give_up_helping(bool answered) noexcept {
   helping_ = false;
+  // While the collector sleeps until somebody rings, one call may be all for long.
+  bool again_soon = answered;
+  if (sleeps_long_) {
+    const auto now = clock::now();
+    again_soon = answered && now - std::exchange(helped_at_, now) < collector_look;
+    // From here on it looks now and then.
+    if (again_soon) {
+      sleeps_long_ = false;
+      wake_collector();
+    }
+  }
   // Then it will help with the next call soon. Else it takes longer, and from now on workers have to ring;
   // also those that are only starting, for whose bell the collector sees to.
-  helped_ = answered;
-  if (!answered && !arm_all()) wake_collector();
+  helped_ = again_soon;
+  if (!again_soon && !arm_all()) wake_collector();
+}
+
+/// Under the lock. Null if no worker has that call in hand.
+remote_worker* process_pool_executor::impl::worker_with(const detail::state_base& call) noexcept {
+  for (auto& [token, w] : workers_) {
+    bool found = false;
+    w->for_each([&](process::task& t) { found = found || &t.call() == &call; });
+    if (found) return w.get();
+  }
+  return nullptr;
+}
+
+/// Sleeps until the worker that has the call rings, and reads what it answers, so that no other thread has
+/// to. False if that is not possible, or the call is done by somebody else.
+bool process_pool_executor::impl::sleep_at_worker(detail::state_base& awaited,
+                                                  detail::time_point deadline, lock& held,
+                                                  std::optional<untold>& own) {
+  // A worker of a pool has to say that it blocks.
+  if (detail::this_thread_worker() != nullptr) return false;
+  std::unique_ptr<process::done_bell> bell;
+  if (bells_.empty()) {
+    try {
+      bell = std::make_unique<process::done_bell>();
+      bells_.reserve(++bell_count_);
+    } catch (const std::exception&) {
+      return false;  // no memory or descriptor
+    }
+  } else {
+    bell = std::move(bells_.back());
+    bells_.pop_back();
+  }
+  while (!own && !awaited.done() && (deadline == detail::never || clock::now() < deadline)) {
+    remote_worker* const w = worker_with(awaited);
+    if (w == nullptr || w->attended || w->reading || w->fault != nullptr) break;
+    if (attend(*w, awaited, *bell, deadline, held, own)) continue;
+    wake_collector();  // which sees what is wrong with it
+    break;
+  }
+  bells_.push_back(std::move(bell));
+  return own.has_value();
+}
+
+/// False if nothing came of it: neither a sleep nor an answer.
+bool process_pool_executor::impl::attend(remote_worker& at, detail::state_base& awaited,
+                                         process::done_bell& bell, detail::time_point deadline,
+                                         lock& held, std::optional<untold>& own) {
+  const std::uint64_t token = at.token;
+  const int fd = at.bell();
+  at.attended = true;
+  poller_.pause(fd);
+  const bool sleeps = at.armed || at.arm();
+  if (sleeps) {
+    held.unlock();
+    bell.sleep(awaited, fd, deadline);
+    held.lock();
+  }
+  const auto here = workers_.find(token);
+  if (here == workers_.end()) return true;  // it is dead, and the call fails or runs elsewhere
+  remote_worker& w = *here->second;
+  w.attended = false;
+  w.silence_bell();
+  poller_.resume(fd, token, ipc::poller::trigger::edge);
+  w.disarm();
+  if (w.is_sending() && !w.reading) w.send_more();
+  const bool any = drain(w, held, &awaited, &own);
+  const auto still = workers_.find(token);
+  if (still != workers_.end() && armed_ && !still->second->reading && !still->second->arm()) {
+    wake_collector();
+  }
+  return sleeps || any;
 }
 
 }  // namespace cadre

@@ -34,6 +34,7 @@
 #include "future/waiter.hpp"
 #include "ipc/poller.hpp"
 #include "process/crew.hpp"
+#include "process/done_bell.hpp"
 #include "process/remote_worker.hpp"
 #include "process/task.hpp"
 #include "process/worker_starter.hpp"
@@ -85,6 +86,10 @@ class process_pool_executor::impl final : public detail::call_owner,
       return answered != nullptr && answered->header.kind == process::frame_kind::value;
     }
   };
+
+  // So often the collector looks whether a waiter that read answers still does. A shorter time is more
+  // wake-ups for nothing; a longer one lets answers lie that nobody waits for any more.
+  static constexpr std::chrono::milliseconds collector_look{1};
 
   static constexpr std::uint64_t control_token = 0;  // in the poller; workers' begin with 1
   // A worker's socket, which it uses once, has its token and this bit.
@@ -162,6 +167,11 @@ class process_pool_executor::impl final : public detail::call_owner,
   void give_to_crew(process::crew::job work);
   bool take(detail::state_base& done, detail::listener* callbacks) noexcept override;
   void give_up_helping(bool answered) noexcept;
+  process::remote_worker* worker_with(const detail::state_base& call) noexcept;
+  bool attend(process::remote_worker& at, detail::state_base& awaited, process::done_bell& bell,
+              detail::time_point deadline, lock& held, std::optional<untold>& own);
+  bool sleep_at_worker(detail::state_base& awaited, detail::time_point deadline, lock& held,
+                       std::optional<untold>& own);
   void retire_if_due(process::remote_worker& w, const process::answer_header& a);
   void count_as_failed() noexcept;
   void begin_end(process::remote_worker& w) noexcept;
@@ -262,7 +272,10 @@ class process_pool_executor::impl final : public detail::call_owner,
   bool helped_ = false;              // one did, since the collector last looked
   bool armed_ = false;               // workers ring for their answers
   bool sleeps_long_ = false;         // the collector, until somebody rings
+  clock::time_point helped_at_{};    // while the collector slept long
   std::size_t helpers_ = 0;
+  std::vector<std::unique_ptr<process::done_bell>> bells_;  // that nobody sleeps by
+  std::size_t bell_count_ = 0;
   unsigned failed_starts_ = 0;  // of start_budget, since the last worker that could run calls
   bool pausing_ = false;        // after a failed start, until:
   clock::time_point next_start_{};

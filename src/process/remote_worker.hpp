@@ -68,6 +68,8 @@ class remote_worker {
   void hear_last_words() noexcept;
   ipc::packet_socket& hello() noexcept { return hello_.first; }
   int bell() const noexcept { return bell_.fd(); }
+  /// For whoever looks at the bell itself.
+  void silence_bell() const noexcept { bell_.silence(); }
   /// For the worker's entry: parent's region, shared page, bell, socket.
   std::array<int, 4> descriptors() const noexcept;
   /// And with its argument.
@@ -171,6 +173,7 @@ class remote_worker {
       "it had sent what it cannot have meant: its memory was damaged";
   const char* fault = nullptr;  // why it is never to be read again
   bool armed = false;
+  bool attended = false;   // a waiter sleeps until it rings, instead of the collector
   bool signalled = false;  // to end its call: it may die of that later, so it gets no other one
   bool crowded = false;    // no more memory can be shared with it, until:
   std::chrono::steady_clock::time_point crowded_until{};
