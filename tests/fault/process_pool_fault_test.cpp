@@ -24,6 +24,12 @@
 namespace cadre::test {
 namespace {
 
+int run_for(std::chrono::milliseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < end) continue;
+  return 0;
+}
+
 using namespace std::chrono_literals;
 
 int hang_deaf(gate_handle at) {
@@ -355,6 +361,18 @@ TEST(process_pool_fault, idle_workers_end) {
   while (!pool.worker_pids().empty()) std::this_thread::yield();
 
   EXPECT_NE(pool.submit(&own_pid).get_for(medium_time), first);
+}
+
+// Then no other thread was awake to see it.
+TEST(process_pool_fault, idle_workers_end_though_a_waiter_that_slept_read_their_last_answer) {
+  auto options = workers(1);
+  options.idle_timeout = 5ms;
+  process_pool_executor pool{std::move(options)};
+  pool.submit(&add_one, 1).get_for(medium_time);
+
+  for (int call = 0; call < 5; ++call) pool.submit(&run_for, short_time).get_for(medium_time);
+
+  while (!pool.worker_pids().empty()) std::this_thread::yield();
 }
 
 // --- initializers: F6 ---

@@ -42,6 +42,34 @@ TEST(poller, a_ring_is_reported_once) {
   EXPECT_EQ(p.wait(found, now()), 0U);
 }
 
+TEST(poller, what_is_paused_is_not_reported_before_it_is_resumed) {
+  const event bell;
+  poller p;
+  p.add(bell.fd(), 7, poller::trigger::edge);
+  std::array<poller::ready, 4> found{};
+
+  p.pause(bell.fd());
+  bell.ring();
+  EXPECT_EQ(p.wait(found, now() + short_time), 0U);
+
+  p.resume(bell.fd(), 8, poller::trigger::edge);
+  ASSERT_EQ(p.wait(found), 1U);
+  EXPECT_EQ(found[0].token, 8U);
+  EXPECT_EQ(p.wait(found, now()), 0U);
+}
+
+TEST(poll_until, ends_at_its_deadline_or_when_a_descriptor_can_be_read) {
+  const event bell;
+  std::array<pollfd, 1> one{{{bell.fd(), POLLIN, 0}}};
+  const auto deadline = now() + short_time;
+
+  EXPECT_FALSE(poll_until(one, deadline));
+  EXPECT_GE(now(), deadline);
+
+  bell.ring();
+  EXPECT_TRUE(poll_until(one, sync::never));
+}
+
 TEST(poller, each_alarm_is_reported_once_and_not_before_its_time) {
   const alarm bell;
   poller p;
