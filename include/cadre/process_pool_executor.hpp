@@ -54,7 +54,7 @@
 //            library, for a thread that has none for its first thread_local object.
 // Strangers  A worker has the rights of this process unless `worker.sandbox` takes them: against hostile
 //            input see docs/guides/untrusted-input.md, and SECURITY.md for what is promised.
-// Cost       About a microsecond per call while workers are awake; 0.2 ms per worker started, 2 ms for
+// Cost       About a microsecond per call while workers are awake; 0.5 ms per worker started, 2 ms for
 //            the first. Arguments and results are copied. See benchmarks/RESULTS.md.
 // Source     Python's concurrent.futures.ProcessPoolExecutor.
 #pragma once
@@ -77,7 +77,7 @@
 namespace cadre {
 
 enum class start_method : std::uint8_t {
-  zygote,  ///< forked from a fresh copy of this program: 0.2 ms
+  zygote,  ///< forked from a fresh copy of this program: 0.5 ms
   exec,    ///< executed anew, static objects are initialised for each worker: 2 ms
   /// Forked from this process as it is. A lock that another thread holds at that moment stays locked
   /// in the worker for ever. Large read-only data is shared for free.

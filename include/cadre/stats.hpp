@@ -38,7 +38,7 @@ struct executor_stats {
   std::uint64_t pending = 0;    ///< not begun, not cancelled
   std::uint64_t running = 0;    ///< a worker has them
   std::uint64_t finished = 0;   ///< returned; chunks of map also if an element threw
-  std::uint64_t failed = 0;     ///< threw
+  std::uint64_t failed = 0;     ///< threw, or their worker died
   std::uint64_t cancelled = 0;  ///< cancelled before they began, or expired in the queue
   unsigned workers = 0;         ///< threads or processes that exist
   unsigned idle = 0;            ///< of these, with nothing to run

@@ -14,7 +14,7 @@
 namespace cadre::process {
 
 enum class start_method : std::uint8_t {
-  zygote,  // forked from the zygote: 0.2 ms
+  zygote,  // forked from the zygote: 0.5 ms
   exec,    // executed anew: 1 ms more, and static objects are initialised for each worker
   // Forked from this process, as it is now. A lock that another thread holds at that moment stays
   // locked in the worker for ever. Its memory is shared until written: large tables cost nothing.

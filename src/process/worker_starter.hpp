@@ -124,7 +124,7 @@ class worker_starter {
 
   /// Begins to start it, and returns its number. Throws failed_start and what execute_again() throws: then
   /// no callback is called. Blocks for 1 ms if a zygote is to be booted. Cost of a start until on_start:
-  /// 0.2 ms; with start_method::exec, 2 ms.
+  /// 0.5 ms; with start_method::exec, 2 ms.
   std::uint64_t start(start_order order);
 
   /// Nobody wants that worker any more, if it has not started yet: its start fails soon, with that reason.
