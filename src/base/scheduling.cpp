@@ -28,7 +28,17 @@ std::vector<std::uint64_t> usable_processors() {
   return {};
 }
 
+int rank(int policy) noexcept {
+  return policy == SCHED_IDLE ? 0 : policy == SCHED_OTHER || policy == SCHED_BATCH ? 1 : 2;
+}
+
 }  // namespace
+
+bool scheduling::precedes_this_thread() const noexcept {
+  const int present = rank(std::max(::sched_getscheduler(0), 0) & ~SCHED_RESET_ON_FORK);
+  if (present != rank(policy)) return present < rank(policy);
+  return present == rank(SCHED_OTHER) && ::getpriority(PRIO_PROCESS, 0) > nice;
+}
 
 scheduling scheduling::of_this_thread() {
   scheduling now;

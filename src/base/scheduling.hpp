@@ -23,6 +23,9 @@ struct scheduling {
   /// What a thread that this one starts would have. Cost: 4 system calls.
   static scheduling of_this_thread();
 
+  /// True if the calling thread has less precedence now. Cost: 2 system calls.
+  bool precedes_this_thread() const noexcept;
+
   /// Gives it to the calling thread, as far as the system allows: without rights (CAP_SYS_NICE,
   /// RLIMIT_NICE, RLIMIT_RTPRIO) none is given more precedence than it has. Cost: 4 system calls.
   void apply() const noexcept;

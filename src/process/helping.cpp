@@ -29,9 +29,14 @@ sync::spin_credit& spinning_here() noexcept {
   return of_this_thread;
 }
 
+/// This thread had less precedence than its pool when it last had to sleep. Others would wait for it, if it
+/// read their answers, and it for its turn.
+constinit thread_local bool gives_way_here = false;
+
 }  // namespace
 
 detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&) noexcept {
+  if (gives_way_here && (gives_way_here = scheduling_.precedes_this_thread())) return nullptr;
   const std::lock_guard held{mutex_};
   if (helping_) return nullptr;
   helping_ = true;
@@ -124,6 +129,8 @@ bool process_pool_executor::impl::sleep_at_worker(detail::state_base& awaited,
                                                   std::optional<untold>& own) {
   // A worker of a pool has to say that it blocks.
   if (detail::this_thread_worker() != nullptr) return false;
+  gives_way_here = scheduling_.precedes_this_thread();
+  if (gives_way_here) return false;
   std::unique_ptr<process::done_bell> bell;
   if (bells_.empty()) {
     try {

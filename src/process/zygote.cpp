@@ -216,6 +216,7 @@ class zygote {
       } else {
         // A worker need not ask for each.
         auto& limits = request->surroundings.limits;
+        if (limits != limits_) raise_process_limit(limits);
         if (limits == limits_) limits.clear();
         start(*request, *received);
       }
@@ -227,6 +228,14 @@ class zygote {
       }
       tell(kill_done{request->id});
     }
+  }
+
+  /// It is this process that forks. (What the program has lowered meanwhile is for its workers.)
+  void raise_process_limit(const std::vector<std::array<std::uint64_t, 2>>& limits) {
+    if (limits.size() <= RLIMIT_NPROC || limits[RLIMIT_NPROC][0] <= limits_[RLIMIT_NPROC][0])
+      return;
+    const rlimit wanted{limits[RLIMIT_NPROC][0], limits[RLIMIT_NPROC][1]};
+    if (::setrlimit(RLIMIT_NPROC, &wanted) == 0) limits_ = present_limits();
   }
 
   void start(const start_request& request, received_message& received) {

@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -148,6 +149,27 @@ const child_program gives_up_root{
       return result;
     }};
 
+int nothing() { return 0; }
+
+/// Its zygote is born when there may be hardly any process, later there may be.
+int raises_its_limit_of_processes(rlim_t low) {
+  const uid_t unused = 54321;
+  if (::setresgid(unused, unused, unused) != 0 || ::setresuid(unused, unused, unused) != 0)
+    return 2;
+  rlimit limit{low, 1000};
+  if (::setrlimit(RLIMIT_NPROC, &limit) != 0) return 3;
+  process_pool_executor pool{1};
+  static_cast<void>(pool.submit(&nothing).exception());  // it may fail, and may not
+  limit.rlim_cur = 1000;
+  if (::setrlimit(RLIMIT_NPROC, &limit) != 0) return 4;
+  pool.submit(&nothing).get_for(long_time);
+  return process_pool_executor{1}.submit(&nothing).get_for(long_time);
+}
+const child_program raises_its_limit_from_3{"raises its limit of processes from 3",
+                                            [] { return raises_its_limit_of_processes(3); }};
+const child_program raises_its_limit_from_4{"raises its limit of processes from 4",
+                                            [] { return raises_its_limit_of_processes(4); }};
+
 std::string namespace_and_rights() {
   std::string all = fs::read_symlink("/proc/thread-self/ns/uts").string();
   std::ifstream status{"/proc/thread-self/status"};
@@ -179,6 +201,15 @@ const child_program changes_what_cannot_be_sent{
     }};
 
 }  // namespace
+
+TEST(process_role, of_a_zygote_is_played_with_the_limit_of_processes_that_the_program_has_by_now) {
+  if (!is_root()) GTEST_SKIP() << "only root can become a user without processes";
+  if (under_asan || under_tsan) GTEST_SKIP() << "the sanitizer has threads, which count";
+  for (const child_program* each : {&raises_its_limit_from_3, &raises_its_limit_from_4}) {
+    const ended child = each->run();
+    EXPECT_EQ(child.exit_code, 0) << child;
+  }
+}
 
 TEST(process_role, is_refused_with_another_effective_user) {
   if (!is_root()) GTEST_SKIP() << "only root can take another effective user";
