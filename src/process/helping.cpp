@@ -2,6 +2,7 @@
 // process_pool_executor::impl: a thread that waits for a call of the pool reads its worker's answers
 // itself.
 #include <chrono>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -29,14 +30,23 @@ sync::spin_credit& spinning_here() noexcept {
   return of_this_thread;
 }
 
-/// This thread had less precedence than its pool when it last had to sleep. Others would wait for it, if it
-/// read their answers, and it for its turn.
-constinit thread_local bool gives_way_here = false;
+/// Whether this thread had less precedence than its pool when it first waited, or last slept. Others would
+/// wait for it, if it read their answers, and it for its turn.
+constinit thread_local enum class precedence : std::uint8_t {
+  unknown,
+  same,
+  less
+} precedence_here = precedence::unknown;
+
+bool gives_way_to(const scheduling& makers) noexcept {
+  precedence_here = makers.precedes_this_thread() ? precedence::less : precedence::same;
+  return precedence_here == precedence::less;
+}
 
 }  // namespace
 
 detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&) noexcept {
-  if (gives_way_here && (gives_way_here = scheduling_.precedes_this_thread())) return nullptr;
+  if (precedence_here != precedence::same && gives_way_to(scheduling_)) return nullptr;
   const std::lock_guard held{mutex_};
   if (helping_) return nullptr;
   helping_ = true;
@@ -129,8 +139,7 @@ bool process_pool_executor::impl::sleep_at_worker(detail::state_base& awaited,
                                                   std::optional<untold>& own) {
   // A worker of a pool has to say that it blocks.
   if (detail::this_thread_worker() != nullptr) return false;
-  gives_way_here = scheduling_.precedes_this_thread();
-  if (gives_way_here) return false;
+  if (gives_way_to(scheduling_)) return false;
   std::unique_ptr<process::done_bell> bell;
   if (bells_.empty()) {
     try {

@@ -7,9 +7,11 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <stdexcept>
 #include <stop_token>
@@ -23,6 +25,24 @@
 
 namespace cadre::test {
 namespace {
+
+/// Notes where it was decoded.
+struct noted {
+  int value = 0;
+
+  template <typename Archive>
+  void save(Archive& out) const {
+    out(value);
+  }
+  template <typename Archive>
+  void load(Archive& in) {
+    in(value);
+    decoded_on = ::gettid();
+  }
+
+  static inline std::atomic<pid_t> decoded_on{0};
+};
+noted make_noted() { return {42}; }
 
 int run_for(std::chrono::milliseconds time) {
   const auto end = std::chrono::steady_clock::now() + time;
@@ -361,6 +381,19 @@ TEST(process_pool_fault, idle_workers_end) {
   while (!pool.worker_pids().empty()) std::this_thread::yield();
 
   EXPECT_NE(pool.submit(&own_pid).get_for(medium_time), first);
+}
+
+// On a busy machine, others would wait for its turn.
+TEST(process_pool_fault, a_waiter_of_less_precedence_than_its_pool_reads_no_answers) {
+  process_pool_executor pool{workers(1)};
+  pool.submit(&make_noted).get_for(medium_time);
+  EXPECT_EQ(noted::decoded_on, ::gettid());
+
+  std::thread{[&] {
+    ASSERT_EQ(::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + 1), 0);
+    EXPECT_EQ(pool.submit(&make_noted).get_for(medium_time).value, 42);
+    EXPECT_NE(noted::decoded_on, ::gettid());
+  }}.join();
 }
 
 // Then no other thread was awake to see it.
