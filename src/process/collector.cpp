@@ -287,9 +287,12 @@ process_pool_executor::impl::clock::time_point process_pool_executor::impl::next
     }
     if (w->now == remote_worker::condition::ready &&
         options_.idle_timeout != std::chrono::nanoseconds::max()) {
-      // Its answer may be read by a waiter, who does not wake this thread.
-      const auto idle_since = w->in_flight() == 0 ? w->idle_since : clock::now();
-      first = std::min(first, idle_since + options_.idle_timeout);
+      // The answer of one that is busy may be read by a waiter, who does not wake this thread.
+      const auto due = w->in_flight() == 0
+                           ? w->idle_since + options_.idle_timeout
+                           : detail::deadline_after(std::max<std::chrono::nanoseconds>(
+                                 options_.idle_timeout, patience));
+      first = std::min(first, due);
     }
   }
   return first;

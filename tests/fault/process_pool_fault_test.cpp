@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "fault/process_pool_calls.hpp"
+#include "support/cpu_time.hpp"
 #include "support/gate.hpp"
 #include "support/timeouts.hpp"
 
@@ -393,6 +394,22 @@ TEST(process_pool_fault, a_waiter_of_less_precedence_than_its_pool_reads_no_answ
     EXPECT_EQ(pool.submit(&make_noted).get_for(medium_time).value, 42);
     EXPECT_NE(noted::decoded_on, ::gettid());
   }}.join();
+}
+
+TEST(process_pool_fault, an_idle_timeout_of_nothing_costs_no_processor_while_a_call_runs) {
+  auto options = workers(1);
+  options.idle_timeout = 0ms;
+  const gate here;
+  process_pool_executor pool{std::move(options)};
+  const auto f = pool.submit(&pass, here.handle(), 1);
+  here.await_arrivals(1);
+
+  const auto before = process_cpu_time();
+  EXPECT_FALSE(f.wait_for(short_time * 4));
+  EXPECT_LT(process_cpu_time() - before, short_time);
+
+  here.open();
+  EXPECT_EQ(f.get_for(medium_time), 1);
 }
 
 // Then no other thread was awake to see it.
