@@ -133,6 +133,7 @@ state_base* worker::take_batch(bool all_to_own) {
   if (batch.inbox_calls > 1 || (batch.inbox_calls != 0 && batch.first == nullptr)) wake_others();
   if (batch.inbox_calls >= trickle_end) {
     trickle_ = 0;
+    sync::spin_memory::here().much_came();
   } else if (batch.inbox_calls != 0) {
     trickle_ = std::min(trickle_ + 1, trickle_known);
   }
@@ -146,7 +147,7 @@ state_base* worker::spin_for_work() {
   const bool looks = memory.may_look();
   bool yields = memory.may_yield();
   clock::time_point now = clock::now();
-  const clock::time_point end = now + pool_.spin;
+  const clock::time_point begin = now;
   do {
     for (int i = 0; looks && i < pauses; ++i) {
       if (pool_.queue.has_work()) {
@@ -160,17 +161,16 @@ state_base* worker::spin_for_work() {
     if (yields) {
       // The submitter may need this very processor.
       yields = memory.yield(now);
-      if (state_base* call = find()) {
-        memory.looked(false);
-        return call;
-      }
-      if (!yields) return nullptr;
+      state_base* const call = find();
+      if (!yields && deque_.empty()) memory.lost_turn(now);  // else the submitter had that turn
+      if (call != nullptr) memory.looked(false);
+      if (call != nullptr || !yields) return call;
     } else if (looks) {
       now = clock::now();
     } else {
       return nullptr;
     }
-  } while (!pool_.queue.closed() && !pool_.queue.paused() && now < end);
+  } while (!pool_.queue.closed() && !pool_.queue.paused() && now - begin < pool_.spin);
   if (!yields) memory.looked(false);
   return nullptr;
 }

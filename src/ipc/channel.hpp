@@ -241,7 +241,11 @@ class basic_worker_end : public channel_end<Event> {
   bool wait(wish w, sync::time_point deadline = sync::never,
             std::chrono::nanoseconds spin = default_spin) {
     const auto over = [&] { return this->granted(w) || this->poisoned(); };
-    if (spinning_.pays() ? sync::watch_until(over, spin) : over()) {
+    // Some small messages: more than comes from one who waits for the answer to each. A larger number takes
+    // a busy sender's turn for a stranger's.
+    constexpr std::size_t much = 320;
+    const auto plenty = [&] { return this->readable() >= much; };
+    if (spinning_.pays() ? sync::watch_until(over, spin, plenty) : over()) {
       spinning_.spun();
       return !this->poisoned();
     }
@@ -255,6 +259,7 @@ class basic_worker_end : public channel_end<Event> {
       this->disarm();
       if (!over()) continue;
       spinning_.slept(std::chrono::steady_clock::now() - begin, spin);
+      if (plenty()) sync::spin_memory::here().much_came();
       return !this->poisoned();
     }
     return false;

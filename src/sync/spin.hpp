@@ -93,20 +93,15 @@ class spin_memory {
   }
   /// False if somebody else had a turn meanwhile. `now` moves on.
   bool yield(clock::time_point& now) noexcept {
-    // What runs here for us is back sooner, or sleeps.
+    // What runs here for us is back sooner, sleeps, or had much to do.
     constexpr std::chrono::microseconds turn_of_others{100};
     const clock::time_point before = now;
     sync::yield();
     now = clock::now();
-    if (now - before < turn_of_others) return true;
-    crowd_in(now);
-    return false;
+    return now - before < turn_of_others;
   }
-
- private:
-  /// The next yield is a try, which may cost another such turn. The first comes soon, since this may have been
-  /// a hiccup of the machine, but not for the one in a hundred calls that would make it felt.
-  void crowd_in(clock::time_point now) noexcept {
+  /// That was for nothing: no more yields for a while. The next one is a try, which may cost another such turn.
+  void lost_turn(clock::time_point now) noexcept {
     constexpr std::chrono::milliseconds first{200};
     constexpr std::chrono::milliseconds longest{10'000};
     const bool again = now - crowded_until_ < pause_;
@@ -114,7 +109,10 @@ class spin_memory {
     crowded_until_ = now + pause_;
     crowded_ = true;
   }
+  /// Much came at once: whoever has the processors meanwhile works for us.
+  void much_came() noexcept { crowded_ = false; }
 
+ private:
   int look_credit_ = 1;
   unsigned turn_ = 0;
   bool crowded_ = false;
@@ -122,17 +120,25 @@ class spin_memory {
   std::chrono::nanoseconds pause_{};
 };
 
+/// One answer is all that is waited for.
+struct never_plenty {
+  bool operator()() const noexcept { return false; }
+};
+
 /// True as soon as `ready()`, false after `budget`, or as soon as this thread's processor is wanted by others.
-/// Other threads may run between the looks: the one that is waited for may need this very processor.
-template <typename Ready>
-bool yield_until(Ready ready, std::chrono::nanoseconds budget, spin_memory& memory) {
+/// Other threads may run between the looks: the one that is waited for may need this very processor. If much
+/// has come when it returns late, as `plenty()` tells after a look, it was they who had that turn.
+template <typename Ready, typename Plenty = never_plenty>
+bool yield_until(Ready ready, std::chrono::nanoseconds budget, spin_memory& memory,
+                 Plenty plenty = {}) {
   auto now = spin_memory::clock::now();
-  const auto end = now + budget;
+  const auto begin = now;
   do {
-    const bool ours = memory.yield(now);
-    if (ready()) return true;
-    if (!ours) return false;
-  } while (now < end);
+    const bool soon = memory.yield(now);
+    const bool found = ready();
+    if (!soon && !plenty()) memory.lost_turn(now);
+    if (found || !soon) return found;
+  } while (now - begin < budget);  // `begin + budget` may be too much for the clock
   return false;
 }
 
@@ -140,24 +146,24 @@ bool yield_until(Ready ready, std::chrono::nanoseconds budget, spin_memory& memo
 template <typename Ready>
 bool pause_until(Ready ready, std::chrono::nanoseconds budget) {
   constexpr std::chrono::nanoseconds between_looks{50};
-  const auto end = spin_memory::clock::now() + budget;
+  const auto begin = spin_memory::clock::now();
   do {
     pause_for(between_looks);
     if (ready()) return true;
-  } while (spin_memory::clock::now() < end);
+  } while (spin_memory::clock::now() - begin < budget);
   return false;
 }
 
 /// First as `look()`, which are the first looks, if that paid lately; then as yield_until(), if that does.
-template <typename Look, typename Ready>
-bool spin_after(Look look, Ready ready, std::chrono::nanoseconds budget) {
+template <typename Look, typename Ready, typename Plenty>
+bool spin_after(Look look, Ready ready, std::chrono::nanoseconds budget, Plenty plenty) {
   if (ready()) return true;
   if (budget <= budget.zero()) return false;
   spin_memory& memory = spin_memory::here();
   const bool looks = memory.may_look();
   bool found = looks && look();
   if (!found && memory.may_yield()) {
-    if (!yield_until(ready, budget, memory)) return false;
+    if (!yield_until(ready, budget, memory, plenty)) return false;
     memory.looked(false);
     return true;
   }
@@ -170,13 +176,13 @@ bool spin_after(Look look, Ready ready, std::chrono::nanoseconds budget) {
 /// True as soon as `ready()`, false after some microseconds and then `budget`; without one, after one look.
 template <typename Ready>
 bool spin_until(Ready ready, std::chrono::nanoseconds budget) {
-  return spin_after([&] { return look_until(ready); }, ready, budget);
+  return spin_after([&] { return look_until(ready); }, ready, budget, never_plenty{});
 }
 
-/// As spin_until(), but its first looks are those of watch_until().
-template <typename Ready>
-bool watch_until(Ready ready, std::chrono::nanoseconds budget) {
-  return spin_after([&] { return watch_until(ready); }, ready, budget);
+/// As spin_until(), but its first looks are those of watch_until(). For `plenty` see yield_until().
+template <typename Ready, typename Plenty = never_plenty>
+bool watch_until(Ready ready, std::chrono::nanoseconds budget, Plenty plenty = {}) {
+  return spin_after([&] { return watch_until(ready); }, ready, budget, plenty);
 }
 
 }  // namespace cadre::sync

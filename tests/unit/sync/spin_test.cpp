@@ -87,10 +87,45 @@ TEST(spin_memory, yields_no_more_once_somebody_else_had_a_turn) {
     ASSERT_TRUE(memory.may_yield());
 
     while (memory.yield(now) && now < limit) continue;
+    memory.lost_turn(now);
 
     EXPECT_LT(now, limit);
     EXPECT_FALSE(memory.may_yield());
+    memory.much_came();
+    EXPECT_TRUE(memory.may_yield());
   }}.join();
+}
+
+TEST(yield_until, takes_a_turn_after_which_much_has_come_for_that_of_who_works_for_it) {
+  std::thread{[] {
+    const int here = ::sched_getcpu();
+    stay_on(here);
+    const busy_threads beside{here};
+    for (const bool much : {true, false}) {
+      spin_memory memory;
+      const auto never_ready = [] { return false; };
+
+      EXPECT_FALSE(yield_until(never_ready, test::long_time, memory, [much] { return much; }));
+
+      EXPECT_EQ(memory.may_yield(), much);
+    }
+  }}.join();
+}
+
+TEST(spin, its_budget_may_be_the_longest_time) {
+  constexpr auto longest = std::chrono::nanoseconds::max();
+  spin_memory memory;
+  for (const bool yields : {true, false}) {
+    int looks = 0;
+    const auto ready = [&] { return ++looks == 3; };
+
+    while (!(yields ? yield_until(ready, longest, memory) : pause_until(ready, longest))) {
+      ASSERT_TRUE(yields && !memory.may_yield());  // others had a turn
+      memory.much_came();
+    }
+
+    EXPECT_EQ(looks, 3);
+  }
 }
 
 TEST(spin_until, looks_once_without_a_budget_and_never_again_after_it_was_ready) {
