@@ -5,6 +5,7 @@
 #include <cadre/promise.hpp>
 #include <cadre/timer.hpp>
 
+#include <algorithm>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -145,7 +146,9 @@ void repeated_call::run_ends(bool was_cancelled, std::exception_ptr thrown,
 void repeated_call::schedule() noexcept {
   const time_point now = std::chrono::steady_clock::now();
   time_point& due = inside_->due;
-  if (when_.fixed_delay) {
+  if (when_.period > never - std::max(now, due)) {
+    due = never;
+  } else if (when_.fixed_delay) {
     due = now + when_.period;
   } else {
     // Runs whose time has passed are left out; those to come keep to the grid.

@@ -51,6 +51,23 @@ TYPED_TEST(timer_series, is_finished_after_so_many_runs) {
   EXPECT_EQ(here.arrivals(), 3U);
 }
 
+TYPED_TEST(timer_series, runs_once_if_its_period_is_the_longest_time) {
+  for (const repeat how : {repeat::fixed_rate, repeat::fixed_delay}) {
+    const gate here;
+    const auto executor = TypeParam::make(1);
+    repeat_options options{.period = std::chrono::nanoseconds::max(),
+                           .first_after = milliseconds{0}};
+    options.repeat = how;
+
+    auto all = submit_every(*executor, options, &arrive, here.handle(), 0);
+    here.await_arrivals(1);
+
+    EXPECT_FALSE(all.wait_for(short_time));
+    EXPECT_EQ(here.arrivals(), 1U);
+    EXPECT_TRUE(all.cancel());
+  }
+}
+
 TYPED_TEST(timer_series, is_finished_by_a_run_that_says_so) {
   const gate here;
   const auto executor = TypeParam::make(1);
