@@ -126,18 +126,10 @@ void measure_latency(const report& report, std::string_view variant, int calls,
       pin_workers(pool, 1);
       pin_this_thread(0);
     }
-    std::vector<double> samples;
-    samples.reserve(static_cast<std::size_t>(calls));
-    double cpu = 0;
-    for (int i = -calls / 10; i < calls; ++i) {
-      if (i == 0) cpu = cpu_seconds();
+    const auto rest = [pause] {
       if (pause.count() > 0) std::this_thread::sleep_for(pause);
-      const double ns = elapsed_ns([&] { pool.submit([] {}).get(); });
-      if (i >= 0) samples.push_back(ns);
-    }
-    report("p50_ns", percentile(samples, 0.50), variant);
-    report("p99_ns", percentile(samples, 0.99), variant);
-    report("cpu_ns_per_call", (cpu_seconds() - cpu) / calls * 1e9, variant);
+    };
+    measure_calls(report, variant, calls, rest, [&](int) { pool.submit([] {}).get(); });
   });
 }
 

@@ -18,16 +18,8 @@ int same(int n) { return n; }
 template <typename Call>
 void measure_calls(const bench::report& report, int calls, Call call,
                    std::string_view variant = {}) {
-  std::vector<double> samples;
-  double cpu = 0;
-  for (int i = -calls / 10; i < calls; ++i) {
-    if (i == 0) cpu = bench::cpu_seconds_of_all();
-    const double ns = bench::elapsed_ns([&] { call(i); });
-    if (i >= 0) samples.push_back(ns);
-  }
-  report("p50_ns", bench::percentile(samples, 0.5), variant);
-  report("p99_ns", bench::percentile(samples, 0.99), variant);
-  report("cpu_ns_per_call", (bench::cpu_seconds_of_all() - cpu) / calls * 1e9, variant);
+  bench::measure_calls(
+      report, variant, calls, [] {}, call);
 }
 
 /// Quiet, and beside others.

@@ -10,26 +10,17 @@ namespace {
 
 int same(int n) { return n; }
 
-/// The CPU time is that of all processes, and includes the caller's timer.
+/// The CPU time includes the caller's timer.
 template <typename Call>
 void measure_calls(const bench::report& report, int per_second, std::string_view variant,
                    Call call) {
-  constexpr int calls = 300;
-  constexpr int before = 30;
   const auto between = std::chrono::microseconds{1'000'000 / per_second};
-  std::vector<double> samples;
-  double cpu = 0;
   auto next = bench::clock::now();
-  for (int i = -before; i < calls; ++i) {
-    if (i == 0) cpu = bench::cpu_seconds_of_all();
+  const auto pause = [&] {
     std::this_thread::sleep_until(next);
     next = std::max(next + between, bench::clock::now());
-    const double ns = bench::elapsed_ns([&] { call(i); });
-    if (i >= 0) samples.push_back(ns);
-  }
-  report("p50_ns", bench::percentile(samples, 0.5), variant);
-  report("p99_ns", bench::percentile(samples, 0.99), variant);
-  report("cpu_ns_per_call", (bench::cpu_seconds_of_all() - cpu) / calls * 1e9, variant);
+  };
+  bench::measure_calls(report, variant, 300, pause, call);
 }
 
 template <typename Measure>
