@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <cadre/codec.hpp>
 
-#include <pthread.h>
 #include <sys/auxv.h>
 
 #include <algorithm>
@@ -25,27 +24,6 @@ std::string beginning(const char* verb, std::string_view subject) {
          ": ";
 }
 
-struct stack_bounds {
-  std::uintptr_t low = 0;
-  std::uintptr_t high = 0;
-  bool asked = false;
-};
-
-/// Of this thread. All zero if the system does not say.
-stack_bounds find_stack() noexcept {
-  stack_bounds found{.asked = true};
-  pthread_attr_t attributes;
-  if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return found;
-  void* low = nullptr;
-  std::size_t size = 0;
-  if (::pthread_attr_getstack(&attributes, &low, &size) == 0) {
-    found.low = reinterpret_cast<std::uintptr_t>(low);
-    found.high = found.low + size;
-  }
-  ::pthread_attr_destroy(&attributes);
-  return found;
-}
-
 /// What a sender of bytes cannot have foreseen: of the kernel's random bytes for this program, of the
 /// time, and never the same twice in a thread.
 std::uint64_t unforeseen_number() noexcept {
@@ -67,19 +45,6 @@ std::string depth_problem() {
 }
 
 }  // namespace
-
-std::uintptr_t detail::end_of_stack(std::uintptr_t frame) noexcept {
-  // The main thread's are read from /proc; a sandbox may forbid that later.
-  static constinit thread_local stack_bounds bounds{};
-  if (!bounds.asked) bounds = find_stack();
-  // What is to be left: for the frames of one level, and of who throws.
-  constexpr std::uintptr_t reserve = std::uintptr_t{64} << 10;
-  constexpr std::uintptr_t elsewhere = std::uintptr_t{128} << 10;
-  if (frame >= bounds.low && frame < bounds.high) {
-    return bounds.low + std::min(reserve, (bounds.high - bounds.low) / 4);
-  }
-  return frame > elsewhere ? frame - elsewhere : 0;
-}
 
 encoder::encoder(encoder&& other) noexcept : limit_{other.limit_} { *this = std::move(other); }
 
