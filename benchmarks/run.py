@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BENCHES = (
-    "submit_get submit_get_2p post latency_hot latency_cold fib map_tiny map_small map_medium "
+    "submit_get submit_get_2p post latency_hot latency_cold fib map_tiny map_small map_medium for_each "
     "memory idle await queue "
     "proc_submit_get proc_latency proc_rate proc_payload proc_start proc_map proc_crash proc_memory"
 ).split()
@@ -134,6 +134,11 @@ BARS = {
         for factor, peers in ((WITHIN_5_PERCENT, PARALLEL_FOR), (1, ("serial",)))
     ],
     "map_medium": [Times(WITHIN_5_PERCENT, PARALLEL_FOR, "speedup", ours=ours) for ours in MAPS],
+    "for_each": [
+        Times(1, PARALLEL_FOR, "times_serial", "1M"),
+        Limit(2, "times_serial", "1k"),
+        Limit(8, "ns_per_element", "1M empty"),
+    ],
     "memory": [Limit(96, "bytes_per_call", "future")],
     "idle": [Limit(0.5, "cpu_percent", "empty"), Limit(0.5, "cpu_percent", "one_call")],
     "await": [

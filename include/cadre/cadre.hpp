@@ -12,6 +12,7 @@
 #include <cadre/encoder.hpp>           // IWYU pragma: export
 #include <cadre/errors.hpp>            // IWYU pragma: export
 #include <cadre/executor.hpp>          // IWYU pragma: export
+#include <cadre/for_each.hpp>          // IWYU pragma: export
 #include <cadre/future.hpp>            // IWYU pragma: export
 #include <cadre/hooks.hpp>             // IWYU pragma: export
 #include <cadre/init.hpp>              // IWYU pragma: export

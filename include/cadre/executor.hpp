@@ -19,6 +19,7 @@
 #include <cadre/detail/call.hpp>
 #include <cadre/detail/portable.hpp>
 #include <cadre/detail/portable_call.hpp>
+#include <cadre/for_each.hpp>
 #include <cadre/future.hpp>
 #include <cadre/map.hpp>
 #include <cadre/stats.hpp>
@@ -48,6 +49,12 @@ auto start_map(Executor& where, const map_options& options, Function&& function,
 template <typename Executor, typename Function, std::ranges::input_range... Ranges>
 auto start_remote_map(Executor& where, const map_options& options, Function&& function,
                       Ranges&&... ranges);
+template <typename Executor, typename Function, typename Input>
+void start_loop(Executor& where, const for_each_options& options, Input&& input,
+                const Function& function);
+template <typename Executor, typename Function, typename Input>
+void start_remote_loop(Executor& where, const for_each_options& options, Input&& input,
+                       const Function& function);
 
 /// where.submit(options, function, x) for each x of `inputs`.
 template <typename Executor, typename Function, std::ranges::input_range Range>
@@ -133,6 +140,22 @@ class CADRE_API executor {
     }
     return detail::start_map(*this, options, std::forward<Function>(function),
                              std::forward<Ranges>(ranges)...);
+  }
+
+  /// Calls `function` with each number below a count, or with each element of a range, and returns when
+  /// all are done. See for_each.hpp.
+  template <detail::loop_input Input, typename Function>
+  void for_each(Input&& input, const Function& function) {
+    for_each(for_each_options{}, std::forward<Input>(input), function);
+  }
+  template <detail::loop_input Input, typename Function>
+  void for_each(const for_each_options& options, Input&& input, const Function& function) {
+    detail::check_portable<Function, detail::loop_value<Input>>();
+    if (do_runs_elsewhere()) {
+      detail::start_remote_loop(*this, options, std::forward<Input>(input), function);
+    } else {
+      detail::start_loop(*this, options, std::forward<Input>(input), function);
+    }
   }
 
   /// No more calls are accepted; those accepted run, unless cancelled. Idempotent, and concurrent
@@ -328,3 +351,5 @@ auto executor::submit_any(submit_options options, Function&& function, Args&&...
 #include <cadre/detail/map_start.hpp>
 
 #include <cadre/detail/map_remote.hpp>
+
+#include <cadre/detail/for_each_start.hpp>

@@ -109,6 +109,16 @@ class CADRE_API local_executor : public executor, protected detail::task_host {
                              std::forward<Ranges>(ranges)...);
   }
 
+  /// As executor::for_each(), for any callable and elements, which it refers to.
+  template <detail::loop_input Input, typename Function>
+  void for_each(Input&& input, const Function& function) {
+    detail::start_loop(*this, {}, std::forward<Input>(input), function);
+  }
+  template <detail::loop_input Input, typename Function>
+  void for_each(const for_each_options& options, Input&& input, const Function& function) {
+    detail::start_loop(*this, options, std::forward<Input>(input), function);
+  }
+
  protected:
   local_executor() = default;
 

@@ -42,8 +42,8 @@ stack_bounds stack_of_main_thread() noexcept {
 /// Of this thread. All zero if the system does not say.
 stack_bounds find_stack() noexcept {
   stack_bounds found = stack_of_main_thread();
-  const char here = 0;
-  if (found.hold(reinterpret_cast<std::uintptr_t>(&here))) return found;
+  const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  if (found.hold(here)) return found;
   found = {.asked = true};
   pthread_attr_t attributes;
   if (::pthread_getattr_np(::pthread_self(), &attributes) != 0) return found;

@@ -52,8 +52,10 @@ class map_schedule::impl {
     if (settings_.call.stop_token.stop_requested()) drop_rest();
     const std::lock_guard lock{mutex_};
     if (next_ >= limit_) return false;
-    c = {chunks_.size(), next_, next_ + choose_size()};
+    const std::size_t size = size_of_next();
+    c = {chunks_.size(), next_, next_ + size};
     chunks_.push_back({c.first, c.last, by});
+    largest_ = size;
     next_ = c.last;  // not before there was memory
     return true;
   }
@@ -67,7 +69,7 @@ class map_schedule::impl {
     r.error = std::move(e.error);
     r.ended = true;
     // What lies behind an exception will never be asked for.
-    if (r.error && settings_.ordered) limit_ = next_;
+    if (r.error) limit_ = next_;
     if (!settings_.ordered) append_ended(c.number);
     ++ended_count_;
     // relaxed: the lock orders; spinning readers only look for a change.
@@ -76,6 +78,22 @@ class map_schedule::impl {
     const bool enough = draining_ ? ended_count_ == chunks_.size()
                                   : has_next() && (!napping_ || all_ended() || error_ahead());
     if (enough) wake();
+  }
+
+  /// Whether the reader had better run a chunk before it calls in workers: it is not longer at it than a
+  /// worker takes to wake up. Of many elements the first is a try, which nobody misses.
+  bool is_short() {
+    constexpr std::size_t many = 64;
+    constexpr std::size_t wake_up_ns = 10'000;
+    const std::lock_guard lock{mutex_};
+    if (next_ >= limit_) return false;
+    if (measured_elements_ == 0) return settings_.elements > many * settings_.workers;
+    return measured_ns_ + size_of_next() * ns_per_element() < wake_up_ns;
+  }
+
+  bool is_all_taken() {
+    const std::lock_guard lock{mutex_};
+    return next_ >= limit_;
   }
 
   /// Blocks until all that was taken has ended. After stop(). Throws deadlock_error.
@@ -220,9 +238,10 @@ class map_schedule::impl {
   };
 
   void drop_rest() noexcept {
-    drop(error_of([] {
+    drop(error_of([this] {
       return cancelled_error{
-          "map: it was asked to stop; the elements that had not begun were not run"};
+          settings_.who +
+          std::string{": it was asked to stop; the elements that had not begun were not run"}};
     }));
   }
 
@@ -232,16 +251,19 @@ class map_schedule::impl {
     last_ended_ = number;
   }
 
-  std::size_t choose_size() {
+  std::size_t ns_per_element() const {
+    return std::max<std::size_t>(1, measured_ns_ / measured_elements_);
+  }
+
+  std::size_t size_of_next() const {
     const std::size_t left = limit_ - next_;
     if (settings_.chunk_size != 0) return std::min(settings_.chunk_size, left);
     if (measured_elements_ == 0) return 1;
-    const std::size_t ns = std::max<std::size_t>(1, measured_ns_ / measured_elements_);
+    const std::size_t ns = ns_per_element();
     const std::size_t fair_share = left / (std::size_t{2} * settings_.workers);
-    largest_ =
+    const std::size_t size =
         std::min({chunk_ns / ns, std::max(fair_share, shortest_chunk_ns / ns), largest_ * growth});
-    largest_ = std::max<std::size_t>(largest_, 1);
-    return std::min(largest_, left);
+    return std::min(std::max<std::size_t>(size, 1), left);
   }
 
   bool has_next() const {
@@ -322,11 +344,11 @@ class map_schedule::runner final : public state_base {
   }
 
   void fail(std::exception_ptr reason) noexcept override {
-    schedule_->drop(reason ? std::move(reason) : error_of([] {
-      return cancelled_error{
-          "map: its executor was shut down with cancel_pending; the elements that had not begun "
-          "were "
-          "not run"};
+    const char* const who = schedule_->impl_->get_settings().who;
+    schedule_->drop(reason ? std::move(reason) : error_of([who] {
+      return cancelled_error{who +
+                             std::string{": its executor was shut down with cancel_pending; the "
+                                         "elements that had not begun were not run"}};
     }));
   }
 
@@ -368,21 +390,46 @@ map_schedule::map_schedule(const settings& s) : impl_{std::make_unique<impl>(s)}
 map_schedule::~map_schedule() {
   if (auto error = impl_->unobserved()) {
     const std::string& name = impl_->get_settings().call.name;
-    report_unhandled("call", name.empty() ? "map" : name, std::move(error));
+    report_unhandled("call", name.empty() ? impl_->get_settings().who : name, std::move(error));
   }
 }
 
-void map_schedule::start(const std::shared_ptr<map_schedule>& self, executor& where) {
-  impl& i = *self->impl_;
-  const settings& s = i.get_settings();
-  i.where = &where;
-  i.pool = executor_access::identity(where);
-  i.follow_token();
+void map_schedule::prepare(executor& where) {
+  impl_->where = &where;
+  impl_->pool = executor_access::identity(where);
+  impl_->follow_token();
+}
+
+void map_schedule::call_in(const std::shared_ptr<map_schedule>& self, executor& where) {
+  const settings& s = self->impl_->get_settings();
   call_chain runners;
   const unsigned workers = s.caller_runs ? std::max(s.workers, 2U) - 1 : s.workers;
   const std::size_t count = std::min<std::size_t>(workers, s.elements);
   for (std::size_t n = 0; n < count; ++n) runners.push(*new runner{self});
   runners.submit(where, s.call);
+}
+
+void map_schedule::start(const std::shared_ptr<map_schedule>& self, executor& where) {
+  self->prepare(where);
+  call_in(self, where);
+}
+
+void map_schedule::run_all(const std::shared_ptr<map_schedule>& self, executor& where) {
+  struct ending {
+    map_schedule& of;
+    ~ending() {
+      of.abandon();
+      of.await_taken();
+    }
+  };
+  impl& i = *self->impl_;
+  const ending all{*self};
+  self->prepare(where);
+  if (i.get_settings().caller_runs) {
+    while (i.is_short() && !i.is_over()) self->run_one(nullptr);
+  }
+  if (!i.is_all_taken()) call_in(self, where);
+  for (chunk c = self->next(); c.first != c.last;) c = self->next();
 }
 
 bool map_schedule::run_one(state_base* by) noexcept {
@@ -410,7 +457,7 @@ map_schedule::chunk map_schedule::next() {
     chunk c{};
     while (!impl_->read(c)) {
       if (helps && !impl_->is_over() && run_one(nullptr)) continue;
-      if (!impl_->wait()) throw_map_timeout(impl_->unread());
+      if (!impl_->wait()) throw_map_timeout(impl_->get_settings().who, impl_->unread());
     }
     return c;
   } catch (...) {
@@ -430,6 +477,11 @@ void map_schedule::await_taken() noexcept {
 
 void map_schedule::drop(std::exception_ptr reason) noexcept { impl_->drop(std::move(reason)); }
 
+void throw_negative_count(long long count) {
+  throw std::invalid_argument{"for_each: the count must not be negative, got " +
+                              std::to_string(count)};
+}
+
 void throw_bad_buffer_size() {
   throw std::invalid_argument{"map: buffer_size must be greater than 0, got 0"};
 }
@@ -446,8 +498,8 @@ void throw_wrong_batch(std::size_t answered, std::size_t sent) {
                     "; its memory is damaged: look for what its calls overwrite"};
 }
 
-void throw_map_timeout(std::size_t unread) {
-  throw timeout_error{"map: " + std::to_string(unread) +
+void throw_map_timeout(const char* who, std::size_t unread) {
+  throw timeout_error{std::string{who} + ": " + std::to_string(unread) +
                       " elements were not ready when the time was over; those that had not begun "
                       "are cancelled"};
 }

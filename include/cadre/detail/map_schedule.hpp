@@ -24,6 +24,7 @@ namespace detail {
 class CADRE_API map_schedule {
  public:
   struct settings {
+    const char* who;  // "map": what the user has called
     std::size_t elements;
     std::size_t chunk_size;  // 0: automatic
     unsigned workers;
@@ -53,6 +54,10 @@ class CADRE_API map_schedule {
   /// Each keeps `self` alive. From now on the stop_token of the settings ends it.
   static void start(const std::shared_ptr<map_schedule>& self, executor& where);
 
+  /// Runs all, and returns when all is done. The caller runs elements, too, if the settings say so; where
+  /// that takes no longer than a worker to wake up, alone. Throws as next(), and what start() throws.
+  static void run_all(const std::shared_ptr<map_schedule>& self, executor& where);
+
   /// The reader: blocks for the next elements that are ready, [first, last). Empty at the end.
   /// Throws what an element threw, timeout_error, or why the executor dropped the work.
   chunk next();
@@ -67,6 +72,10 @@ class CADRE_API map_schedule {
   class impl;
 
   virtual ending run(const chunk& c) noexcept = 0;
+
+  void prepare(executor& where);
+  /// Sends the runners.
+  static void call_in(const std::shared_ptr<map_schedule>& self, executor& where);
 
   /// Takes and runs one chunk, on the reader if `by` is null. False if none is left.
   bool run_one(state_base* by) noexcept;

@@ -22,7 +22,7 @@ namespace cadre::detail {
 [[noreturn]] CADRE_API void throw_bad_buffer_size();
 CADRE_API void refuse_limits(const char* who, const submit_options& options);
 [[noreturn]] CADRE_API void throw_bad_caller_runs();
-[[noreturn]] CADRE_API void throw_map_timeout(std::size_t unread);
+[[noreturn]] CADRE_API void throw_map_timeout(const char* who, std::size_t unread);
 /// For a worker process that answers for others than it was sent.
 [[noreturn]] CADRE_API void throw_wrong_batch(std::size_t answered, std::size_t sent);
 
@@ -85,11 +85,17 @@ using map_result = std::remove_cv_t<std::conditional_t<
     std::remove_reference_t<std::invoke_result_t<const Function&, element_of<Inputs>...>>,
     std::invoke_result_t<const Function&, element_of<Inputs>...>>>;
 
+/// std::invoke(), whose header costs 13,000 lines more.
+template <typename Function, typename... Elements>
+decltype(auto) call_elements(const Function& function, Elements&&... elements) {
+  return std::apply(function, std::forward_as_tuple(std::forward<Elements>(elements)...));
+}
+
 /// Calls `function` and puts its result into `slot`.
 template <typename R, typename Function, typename... Elements>
 void fill_slot(map_slot<R>& slot, const Function& function, Elements&&... elements) {
   const auto call = [&]() -> decltype(auto) {
-    return std::apply(function, std::forward_as_tuple(std::forward<Elements>(elements)...));
+    return call_elements(function, std::forward<Elements>(elements)...);
   };
   if constexpr (std::is_void_v<R>) {
     call();
@@ -320,7 +326,7 @@ class windowed_source final : public map_source<R> {
     for (;;) {
       auto at = window_.begin();
       if (ordered_) {
-        if (!at->answer.wait_until(deadline_)) throw_map_timeout(unread_);
+        if (!at->answer.wait_until(deadline_)) throw_map_timeout("map", unread_);
       } else {
         const future<batch> next = *completed_.next();
         while (at->answer != next) ++at;
@@ -382,7 +388,7 @@ map_results<R> start_indexed_map(executor& where, const map_options& options, ti
   std::size_t elements = static_cast<std::size_t>(-1);
   ((elements = std::min(elements, static_cast<std::size_t>(std::ranges::size(inputs)))), ...);
   auto shared = std::make_shared<work>(
-      map_schedule::settings{elements, options.chunk_size, workers, options.ordered,
+      map_schedule::settings{"map", elements, options.chunk_size, workers, options.ordered,
                              options.caller_runs, deadline, options.call},
       std::move(function), std::tuple<Inputs...>{std::move(inputs)...});
   auto source = std::make_unique<indexed_source<R, work>>(shared, options.detach);
