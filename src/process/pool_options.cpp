@@ -70,6 +70,7 @@ unsigned workers_of(const process_pool_options& options) {
 
 void require_possible_options(const process_pool_options& options) {
   require_positive(options.max_pending, "max_pending");
+  require_positive(options.max_pending_bytes, "max_pending_bytes");
   require_positive(options.max_calls_per_worker, "max_calls_per_worker");
   detail::require_not_negative("process_pool", "idle_timeout", options.idle_timeout);
   detail::require_not_negative("process_pool", "end_grace", options.end_grace);

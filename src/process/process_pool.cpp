@@ -46,6 +46,7 @@ process_pool_executor::impl::impl(process_pool_options options)
     : call_owner{true},
       max_workers_{process::workers_of(options)},
       options_{std::move(options)},
+      bytes_{options_.max_pending_bytes},
       crew_{[this] {
         if (!closed()) return;
         tell_shutdown();
@@ -107,6 +108,7 @@ void process_pool_executor::impl::prestart() {
 void process_pool_executor::impl::close() noexcept {
   phase_.store(phase::closed, std::memory_order_relaxed);  // relaxed: the lock orders
   if (room_) room_->close();
+  bytes_.wake();
 }
 
 /// For how many calls this one's times are to count; 0: they are not taken.
@@ -197,6 +199,7 @@ void process_pool_executor::impl::accept(process::task& t, lock& held) {
   }
   ++totals_.submitted;
   ++outstanding_;
+  bytes_.add(t.size());
   // The calls before it wait for the same as it does: whoever brings that calls pump().
   if (queue_.size() == 1 || may_have_more_workers()) pump();
   const bool wake = start_due();
@@ -230,6 +233,7 @@ void process_pool_executor::impl::fail_unsent(detail::state_base& call,
 }
 
 void process_pool_executor::impl::reserve_room() {
+  if (bytes_.full()) await_bytes();
   if (!room_ || room_->try_enter()) return;
   if (options_.when_full == when_full::reject) {
     throw queue_full{"process_pool: " + std::to_string(*options_.max_pending) +
@@ -239,6 +243,21 @@ void process_pool_executor::impl::reserve_room() {
   if (detail::on_timer_thread()) return room_->enter_anyway();
   const detail::blocking_scope scope{nullptr, 0, false};
   if (!room_->enter()) refuse();
+}
+
+/// Until the arguments of other calls take less memory. What is submitted meanwhile counts as soon as it is
+/// encoded.
+void process_pool_executor::impl::await_bytes() {
+  if (options_.when_full == when_full::reject) {
+    throw queue_full{"process_pool: the arguments of the calls in it take as much as the " +
+                     std::to_string(*options_.max_pending_bytes) +
+                     " bytes that max_pending_bytes allows; the call was not accepted: try again "
+                     "later, or let submit block"};
+  }
+  if (detail::on_timer_thread()) return;
+  const detail::blocking_scope scope{nullptr, 0, false};
+  lock held{mutex_};
+  while (bytes_.full() && !closed()) bytes_.wait(held);
 }
 
 void process_pool_executor::impl::refuse() {
@@ -274,7 +293,7 @@ bool process_pool_executor::impl::withdraw(detail::state_base& call) noexcept {
     if (w->head() == nullptr) wake_collector();  // for limit_debts()
   }
   ++totals_.cancelled;
-  over(1);
+  over(1, t->size());
   t->destroy();
   return true;
 }
@@ -302,9 +321,10 @@ void process_pool_executor::impl::ask_to_stop(process::task& t) noexcept {
   wake_collector();
 }
 
-/// That many calls left the pool. Under the lock.
-void process_pool_executor::impl::over(std::size_t calls) noexcept {
+/// That many calls left the pool, with that many bytes of arguments. Under the lock.
+void process_pool_executor::impl::over(std::size_t calls, std::size_t bytes) noexcept {
   outstanding_ -= calls;
+  bytes_.remove(bytes);
   for (; room_ && calls != 0; --calls) room_->leave();
   if (outstanding_ != 0 || !closed()) return;  // only shutdown() waits for the last one
   tell_shutdown();

@@ -35,6 +35,7 @@
 #include "ipc/poller.hpp"
 #include "process/crew.hpp"
 #include "process/done_bell.hpp"
+#include "process/pending_bytes.hpp"
 #include "process/remote_worker.hpp"
 #include "process/task.hpp"
 #include "process/worker_starter.hpp"
@@ -119,6 +120,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::uint32_t sample() const noexcept;
   process::task* prepare(detail::state_base& call, const submit_options& options);
   void reserve_room();
+  void await_bytes();
   [[noreturn]] void refuse();
   void accept(process::task& t, lock& held);
   void fail_unsent(detail::state_base& call, std::exception_ptr reason) noexcept;
@@ -178,7 +180,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   void end_worker(process::remote_worker& w);
   void limit_end(process::remote_worker& w) noexcept;
   void condemn(process::remote_worker& w, const char* why = process::remote_worker::damaged);
-  void over(std::size_t calls) noexcept;
+  void over(std::size_t calls, std::size_t bytes) noexcept;
   class user_code;
   static const impl*& user_code_here() noexcept;
 
@@ -261,6 +263,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   std::uint64_t next_token_ = 1;
   process::task_queue queue_;
   std::size_t outstanding_ = 0;          // calls accepted and not over
+  process::pending_bytes bytes_;         // of their arguments
   std::vector<launch_result> launches_;  // that are over
   std::vector<std::pair<std::uint64_t, process::death_report>> deaths_;  // with tokens
   bool start_wanted_ = false;

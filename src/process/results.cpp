@@ -223,10 +223,12 @@ void process_pool_executor::impl::untold::take(task& t, answers& batch, answer& 
 void process_pool_executor::impl::conclude(answers& from, std::vector<verdict>& all, lock& held,
                                            const detail::state_base* own,
                                            std::optional<untold>* kept) noexcept {
+  std::size_t bytes = 0;
   {
     const taking_callbacks here{this};
     for (verdict& v : all) {
       task& t = *v.of;
+      bytes += t.size();
       detail::state_base& call = t.call();
       if (v.answered == nullptr) {
         // Nobody else starts it: it is in no queue, and withdraw() refuses.
@@ -247,7 +249,7 @@ void process_pool_executor::impl::conclude(answers& from, std::vector<verdict>& 
   const std::size_t calls = all.size();
   all.clear();
   held.lock();
-  if (calls != 0) over(calls);
+  if (calls != 0) over(calls, bytes);
 }
 
 void process_pool_executor::impl::conclude(std::vector<verdict>& all, lock& held) noexcept {

@@ -21,27 +21,12 @@
 #include <vector>
 
 #include "support/gate.hpp"
+#include "support/says.hpp"
 
 namespace cadre::test {
 namespace {
 
 using std::chrono_literals::operator""s;
-
-/// What the Error says that `action` throws; empty if it throws none.
-template <typename Error, typename Action>
-std::string message_of(Action action) {
-  try {
-    action();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return {};
-}
-
-testing::AssertionResult says(const std::string& message, const std::string& words) {
-  if (message.find(words) != std::string::npos) return testing::AssertionSuccess();
-  return testing::AssertionFailure() << '"' << words << "\" is not in: " << message;
-}
 
 }  // namespace
 
