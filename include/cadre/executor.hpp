@@ -150,7 +150,9 @@ class CADRE_API executor {
   }
   template <detail::loop_input Input, typename Function>
   void for_each(const for_each_options& options, Input&& input, const Function& function) {
-    detail::check_portable<Function, detail::loop_value<Input>>();
+    // What it returns is dropped.
+    using body = detail::loop_body<std::decay_t<const Function>, false>;
+    detail::check_portable<body, detail::loop_value<Input>>();
     if (do_runs_elsewhere()) {
       detail::start_remote_loop(*this, options, std::forward<Input>(input), function);
     } else {

@@ -238,7 +238,8 @@ template <std::derived_from<executor> Executor, typename Rep, typename Period, t
           typename... Args>
 [[nodiscard]] future<void> submit_every(Executor& where, std::chrono::duration<Rep, Period> period,
                                         Function&& function, Args&&... args) {
-  return submit_every(where, repeat_options{.period = period}, std::forward<Function>(function),
+  return submit_every(where, repeat_options{.period = detail::whole_nanoseconds(period)},
+                      std::forward<Function>(function),
                       static_cast<detail::crossing<Args>&&>(args)...);
 }
 

@@ -87,7 +87,9 @@ class map_schedule::impl {
     constexpr std::size_t wake_up_ns = 10'000;
     const std::lock_guard lock{mutex_};
     if (next_ >= limit_) return false;
-    if (measured_elements_ == 0) return settings_.elements > many * settings_.workers;
+    if (measured_elements_ == 0) {
+      return settings_.chunk_size == 0 && settings_.elements > many * settings_.workers;
+    }
     return measured_ns_ + size_of_next() * ns_per_element() < wake_up_ns;
   }
 
@@ -180,10 +182,17 @@ class map_schedule::impl {
   std::size_t unread() {
     const std::lock_guard lock{mutex_};
     std::size_t elements = settings_.elements;
-    for (std::size_t i = 0; settings_.ordered && i < yielded_; ++i) {
-      elements -= chunks_[i].last - chunks_[i].first;
+    for (std::size_t i = 0; i < chunks_.size(); ++i) {
+      const bool done = settings_.ordered ? i < yielded_ : chunks_[i].ended;
+      if (done) elements -= chunks_[i].last - chunks_[i].first;
     }
     return elements;
+  }
+
+  /// Whoever has called it is told of one exception, and knows that the others may have thrown, too.
+  void failed() {
+    const std::lock_guard lock{mutex_};
+    threw_ = true;
   }
 
   /// An exception that the reader never came to.
@@ -409,6 +418,15 @@ void map_schedule::call_in(const std::shared_ptr<map_schedule>& self, executor& 
   runners.submit(where, s.call);
 }
 
+void map_schedule::call_in_or_run_alone(const std::shared_ptr<map_schedule>& self,
+                                        executor& where) {
+  try {
+    call_in(self, where);
+  } catch (const queue_full&) {
+    if (!impl_->get_settings().caller_runs) throw;
+  }
+}
+
 void map_schedule::start(const std::shared_ptr<map_schedule>& self, executor& where) {
   self->prepare(where);
   call_in(self, where);
@@ -428,8 +446,13 @@ void map_schedule::run_all(const std::shared_ptr<map_schedule>& self, executor& 
   if (i.get_settings().caller_runs) {
     while (i.is_short() && !i.is_over()) self->run_one(nullptr);
   }
-  if (!i.is_all_taken()) call_in(self, where);
-  for (chunk c = self->next(); c.first != c.last;) c = self->next();
+  try {
+    if (!i.is_all_taken()) self->call_in_or_run_alone(self, where);
+    for (chunk c = self->next(); c.first != c.last;) c = self->next();
+  } catch (...) {
+    i.failed();
+    throw;
+  }
 }
 
 bool map_schedule::run_one(state_base* by) noexcept {

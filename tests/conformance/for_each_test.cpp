@@ -13,6 +13,7 @@
 #include <chrono>
 #include <functional>
 #include <latch>
+#include <limits>
 #include <list>
 #include <memory>
 #include <set>
@@ -27,7 +28,9 @@
 #include "conformance/executors.hpp"
 #include "conformance/map_calls.hpp"
 #include "support/gate.hpp"
+#include "support/says.hpp"
 #include "support/timeouts.hpp"
+#include "support/unhandled_log.hpp"
 
 namespace cadre::test {
 namespace {
@@ -139,6 +142,64 @@ TYPED_TEST(for_each, refuses_a_negative_count_and_no_callable) {
   EXPECT_THROW(executor->for_each(10, none), std::invalid_argument);
 }
 
+TYPED_TEST(for_each, takes_a_callable_of_references) {
+  const auto executor = TypeParam::make(1);
+  std::vector<int> numbers{1, 2, 3};
+  std::list<int> listed{1, 2, 3};
+  cadre::executor& any = *executor;
+
+  executor->for_each(numbers, [](int& n) { ++n; });
+  any.for_each(numbers, [](int& n) { ++n; });
+  any.for_each(listed, [](int& n) { ++n; });
+  any.for_each(std::move(numbers), [](int& n) { ++n; });
+}
+
+TYPED_TEST(for_each, drops_what_is_returned) {
+  const auto executor = TypeParam::make(1);
+  cadre::executor& any = *executor;
+
+  executor->for_each(3, [](int n) { return std::make_shared<int>(n); });
+  any.for_each(3, [](int n) { return std::make_unique<int>(n); });
+}
+
+TYPED_TEST(for_each, may_count_further_than_memory_goes) {
+  const auto executor = TypeParam::make(1);
+
+  EXPECT_THROW(executor->for_each(std::numeric_limits<unsigned long long>::max(),
+                                  [](unsigned long long) { throw std::runtime_error{"first"}; }),
+               std::runtime_error);
+}
+
+TYPED_TEST(for_each_in_pools, ends_soon_after_an_exception) {
+  const gate here;
+  const auto executor = TypeParam::make(1);
+
+  EXPECT_THROW(executor->for_each({.chunk_size = 1, .caller_runs = false}, 1000,
+                                  arrive_or_throw{here.handle(), 0}),
+               std::runtime_error);
+
+  EXPECT_LT(here.arrivals(), 100U);
+}
+
+TYPED_TEST(for_each_in_pools, says_how_many_were_not_ready_in_time) {
+  const gate here;
+  const gate past;
+  const auto executor = TypeParam::make(1);
+  const for_each_options limited{.chunk_size = 1, .timeout = short_time, .caller_runs = false};
+  std::jthread opens{[&] {
+    here.await_arrivals(1);
+    work_for(short_time * 2);
+    here.open();
+  }};
+
+  try {
+    executor->for_each(limited, 7, bind(&pass, here.handle()));
+    FAIL() << "it was in time";
+  } catch (const timeout_error& e) {
+    EXPECT_TRUE(says(e.what(), "for_each: 7 elements were not ready"));
+  }
+}
+
 TYPED_TEST(for_each_in_pools, awaits_what_runs_when_its_time_is_over) {
   const gate here;
   const auto executor = TypeParam::make(1);
@@ -207,6 +268,20 @@ TYPED_TEST(for_each_here, moves_elements_that_are_made_for_it) {
       [&](std::unique_ptr<int> n) { sum += *n; });
 
   EXPECT_EQ(sum, 6);
+}
+
+TYPED_TEST(for_each_here, lists_truth_values_and_proxies) {
+  const auto executor = TypeParam::make(2);
+  const std::list<int> numbers{-1, 1, 2};
+  std::vector<bool> bits{true, false, true};
+  std::atomic<int> calls = 0;
+
+  executor->for_each(numbers | std::views::transform([](int n) { return n > 0; }),
+                     [&](bool positive) { calls += positive; });
+  executor->for_each(bits | std::views::filter([](bool bit) { return bit; }),
+                     [&](bool bit) { calls += bit; });
+
+  EXPECT_EQ(calls, 4);
 }
 
 TYPED_TEST(for_each_here, refers_to_the_callable) {
@@ -309,6 +384,46 @@ TEST(for_each_on_threads, an_exception_of_the_first_element_is_the_only_call) {
                std::runtime_error);
 
   EXPECT_EQ(calls, 1);
+}
+
+TEST(for_each_on_threads, a_full_queue_that_rejects_leaves_all_to_the_caller) {
+  const gate here;
+  thread_pool_executor pool{{.max_workers = 1, .max_pending = 1, .when_full = when_full::reject}};
+  const auto busy = pool.submit(&pass, here.handle(), 0);
+  here.await_arrivals(1);
+  pool.post([] {});
+  std::atomic<int> calls = 0;
+
+  pool.for_each(10, [&](int) { ++calls; });
+  EXPECT_EQ(calls, 10);
+  EXPECT_THROW(pool.for_each({.caller_runs = false}, 10, [&](int) { ++calls; }), queue_full);
+
+  here.open();
+}
+
+TEST(for_each_on_threads, large_chunks_run_side_by_side) {
+  thread_pool_executor pool{2};
+  std::latch both{2};
+
+  pool.for_each({.chunk_size = 200}, 400, [&](int n) {
+    if (n % 200 == 0) both.arrive_and_wait();
+  });
+}
+
+TEST(for_each_on_threads, of_several_exceptions_one_is_thrown_and_no_other_is_reported) {
+  unhandled_log log;
+  thread_pool_executor pool{1};
+  const for_each_options limited{.timeout = short_time, .caller_runs = false};
+
+  EXPECT_THROW(pool.for_each(limited, 1,
+                             [](int) {
+                               work_for(short_time * 2);
+                               throw std::runtime_error{"late"};
+                             }),
+               timeout_error);
+
+  pool.shutdown();
+  EXPECT_TRUE(log.entries().empty());
 }
 
 TEST(for_each_on_threads, refuses_limits_that_only_processes_keep) {

@@ -27,12 +27,16 @@ TEST(times, far_ones_do_not_come) {
   auto at = submit_at(pool, year_3000, [] {});
   auto after = submit_after(pool, for_ever, [] {});
   auto every = submit_every(pool, {.period = nanoseconds::max(), .first_after = hours{1}}, [] {});
+  auto seldom = submit_every(pool, hours::max(), [] {});
+  auto never = submit_every(pool, for_ever, [] {});
   promise<int> unkept;
   auto waits = unkept.get_future();
 
   EXPECT_FALSE(at.wait_for(short_time));
   EXPECT_FALSE(after.done());
   EXPECT_FALSE(every.done());
+  EXPECT_FALSE(seldom.done());
+  EXPECT_FALSE(never.done());
 
   auto waiter = pool.submit([&] { return waits.wait_until(sys_seconds::max()); });
   auto taker = submit_after(pool, 0s, [&] { return *empty.get_until(year_3000); });
@@ -42,7 +46,7 @@ TEST(times, far_ones_do_not_come) {
   EXPECT_EQ(taker.get(), 2);
   EXPECT_EQ(std::move(waits).get_until(time_point<steady_clock, hours>::max()), 1);
   for (auto* each : {&at, &after}) each->cancel();
-  every.cancel();
+  for (auto* each : {&every, &seldom, &never}) each->cancel();
 }
 
 TEST(times, past_ones_are_over) {

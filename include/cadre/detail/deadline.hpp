@@ -21,6 +21,17 @@ time_point deadline_after(std::chrono::duration<Rep, Period> limit) {
   return now + std::chrono::ceil<time_point::duration>(limit);
 }
 
+/// Saturates, too. What is no number is nothing.
+template <typename Rep, typename Period>
+std::chrono::nanoseconds whole_nanoseconds(std::chrono::duration<Rep, Period> time) {
+  using std::chrono::nanoseconds;
+  using seconds = std::chrono::duration<double>;
+  if (!(time > time.zero()) && !(time < time.zero())) return {};
+  if (seconds{time} >= seconds{nanoseconds::max()}) return nanoseconds::max();
+  if (seconds{time} <= seconds{nanoseconds::min()}) return nanoseconds::min();
+  return std::chrono::ceil<nanoseconds>(time);
+}
+
 /// What `limit`, counted from a later time on, is from now on. Saturates.
 inline std::chrono::nanoseconds left_after(time_point from, std::chrono::nanoseconds limit) {
   const std::chrono::nanoseconds wait = from - std::chrono::steady_clock::now();

@@ -5,6 +5,7 @@
 #include <cadre/detail/map_remote.hpp>
 #include <cadre/for_each.hpp>
 
+#include <iterator>
 #include <memory>
 #include <ranges>
 #include <type_traits>
@@ -14,67 +15,6 @@
 namespace cadre::detail {
 
 [[noreturn]] CADRE_API void throw_negative_count(long long count);
-
-/// The work of a loop: `body(i)` for each index. The body refers to what is the caller's, who waits.
-template <typename Body>
-class loop_work final : public map_schedule {
- public:
-  loop_work(const settings& s, const Body& body) : map_schedule{s}, body_{body} {}
-
- private:
-  ending run(const chunk& c) noexcept override {
-    const Body body = body_;
-    const std::size_t last = c.last;
-    std::size_t i = c.first;
-    try {
-      for (; i < last; ++i) body(i);
-    } catch (...) {
-      return {i, caught("for_each")};
-    }
-    return {i, nullptr};
-  }
-
-  const Body body_;
-};
-
-template <typename Executor, typename Body>
-void run_loop(Executor& where, const for_each_options& options, std::size_t elements,
-              const Body& body) {
-  refuse_limits("for_each", options.call);
-  auto deadline = options.timeout ? deadline_after(*options.timeout) : never;
-  if (const auto limit = options.call.expires_in) {
-    deadline = std::min(deadline, deadline_after(*limit));
-  }
-  const auto work = std::make_shared<loop_work<Body>>(
-      map_schedule::settings{"for_each", elements, options.chunk_size, where.max_workers(), false,
-                             options.caller_runs, deadline, options.call},
-      body);
-  map_schedule::run_all(work, where);
-}
-
-inline map_options as_map(const for_each_options& options) {
-  return {.chunk_size = options.chunk_size,
-          .timeout = options.timeout,
-          .ordered = false,
-          .call = options.call};
-}
-
-/// Does not compile, and says so, if for_each cannot call it.
-template <typename Function, typename Element>
-constexpr bool can_loop() {
-  static_assert(std::is_invocable_v<const Function&, Element>,
-                "cadre: for_each cannot call the callable (as const) with the elements");
-  return std::is_invocable_v<const Function&, Element>;
-}
-
-/// The numbers below `count`.
-template <typename Count>
-auto numbers_below(Count count) {
-  if constexpr (std::is_signed_v<Count>) {
-    if (count < 0) throw_negative_count(count);
-  }
-  return std::views::iota(Count{0}, count);
-}
 
 /// What one element of the loop is to the callable.
 template <typename Input>
@@ -88,37 +28,116 @@ struct loop_element_of<Input> {
 template <typename Input>
 using loop_element = typename loop_element_of<Input>::type;
 
-template <typename Executor, typename Function, loop_count Count>
-void loop_here(Executor& where, const for_each_options& options, Count count,
-               const Function& function) {
-  const auto numbers = numbers_below(count);
-  static_cast<void>(numbers);
-  run_loop(where, options, static_cast<std::size_t>(count), [&function](std::size_t i) {
+/// Does not compile, and says so, if for_each cannot call it with `Element`, or ends nowhere.
+template <typename Function, typename Input, typename Element>
+constexpr bool can_loop() {
+  if constexpr (std::ranges::input_range<Input>) {
+    static_assert(
+        !std::same_as<std::ranges::sentinel_t<Input>, std::unreachable_sentinel_t>,
+        "cadre: for_each needs a range that ends; map with a buffer_size takes endless ones");
+  }
+  static_assert(std::is_invocable_v<const Function&, Element>,
+                "cadre: for_each cannot call the callable (as const) with the elements");
+  return std::is_invocable_v<const Function&, Element>;
+}
+
+inline time_point deadline_of(const for_each_options& options) {
+  const auto deadline = options.timeout ? deadline_after(*options.timeout) : never;
+  const auto& limit = options.call.expires_in;
+  return limit ? std::min(deadline, deadline_after(*limit)) : deadline;
+}
+
+/// The numbers below `count`.
+template <typename Count>
+auto numbers_below(Count count) {
+  if constexpr (std::is_signed_v<Count>) {
+    if (count < 0) throw_negative_count(count);
+  }
+  return std::views::iota(Count{0}, count);
+}
+
+// --- in this process ---
+
+/// The work of a loop: `body(i)` for each index. The body refers to what is the caller's, who waits.
+template <typename Body>
+class loop_work final : public map_schedule {
+ public:
+  loop_work(const settings& s, const Body& body) : map_schedule{s}, body_{body} {}
+
+ private:
+  ending run(const chunk& c) noexcept override {
+    const std::size_t last = c.last;
+    std::size_t i = c.first;
+    try {
+      const Body body = body_;
+      for (; i < last; ++i) body(i);
+    } catch (...) {
+      return {i, caught("for_each")};
+    }
+    return {i, nullptr};
+  }
+
+  const Body body_;
+};
+
+/// What the loop runs on, besides its elements.
+template <typename Executor>
+struct loop_place {
+  Executor& where;
+  const for_each_options& options;
+  time_point deadline;
+
+  template <typename Body>
+  void run(std::size_t elements, const Body& body) const {
+    const auto work = std::make_shared<loop_work<Body>>(
+        map_schedule::settings{"for_each", elements, options.chunk_size, where.max_workers(), false,
+                               options.caller_runs, deadline, options.call},
+        body);
+    map_schedule::run_all(work, where);
+  }
+};
+
+/// An element of a range that has to be listed.
+template <typename Reference>
+struct listed_element {
+  using value_type =
+      std::conditional_t<std::is_reference_v<Reference>, std::remove_cvref_t<Reference>,
+                         std::remove_cv_t<Reference>>;
+  value_type value;
+};
+
+template <typename Place, typename Function, loop_count Count>
+void loop_here(const Place& place, Count count, const Function& function) {
+  static_cast<void>(numbers_below(count));  // refuses what is negative
+  place.run(static_cast<std::size_t>(count), [&function](std::size_t i) {
     static_cast<void>(call_elements(function, static_cast<Count>(i)));
   });
 }
 
-template <typename Executor, typename Function, std::ranges::input_range Range>
-void loop_here(Executor& where, const for_each_options& options, Range& range,
-               const Function& function) {
+template <typename Place, typename Function, std::ranges::input_range Range>
+void loop_here(const Place& place, Range& range, const Function& function) {
   using reference = std::ranges::range_reference_t<Range>;
   if constexpr (is_indexed<Range>) {
     using difference = std::ranges::range_difference_t<Range>;
-    run_loop(where, options, static_cast<std::size_t>(std::ranges::size(range)),
-             [&function, begin = std::ranges::begin(range)](std::size_t i) {
-               static_cast<void>(call_elements(function, begin[static_cast<difference>(i)]));
-             });
+    place.run(static_cast<std::size_t>(std::ranges::size(range)),
+              [&function, begin = std::ranges::begin(range)](std::size_t i) {
+                static_cast<void>(call_elements(function, begin[static_cast<difference>(i)]));
+              });
   } else if constexpr (std::is_lvalue_reference_v<reference> && std::ranges::forward_range<Range>) {
     std::vector<std::add_pointer_t<reference>> elements;
     for (auto& each : range) elements.push_back(std::addressof(each));
-    run_loop(where, options, elements.size(), [&function, at = elements.data()](std::size_t i) {
+    place.run(elements.size(), [&function, at = elements.data()](std::size_t i) {
       static_cast<void>(call_elements(function, *at[i]));
     });
   } else {
-    std::vector<std::ranges::range_value_t<Range>> elements;
-    for (auto&& each : range) elements.push_back(std::forward<decltype(each)>(each));
-    run_loop(where, options, elements.size(), [&function, at = elements.data()](std::size_t i) {
-      static_cast<void>(call_elements(function, static_cast<reference&&>(at[i])));
+    std::vector<listed_element<reference>> elements;
+    for (auto&& each : range) elements.push_back({std::forward<decltype(each)>(each)});
+    place.run(elements.size(), [&function, at = elements.data()](std::size_t i) {
+      if constexpr (std::is_lvalue_reference_v<reference>) {
+        static_cast<void>(call_elements(function, at[i].value));
+      } else {
+        static_cast<void>(call_elements(function, std::move(at[i].value)));
+      }
     });
   }
 }
@@ -127,25 +146,90 @@ void loop_here(Executor& where, const for_each_options& options, Range& range,
 template <typename Executor, typename Function, typename Input>
 void start_loop(Executor& where, const for_each_options& options, Input&& input,
                 const Function& function) {
-  if constexpr (can_loop<Function, loop_element<Input>>()) {
+  if constexpr (can_loop<Function, Input, loop_element<Input>>()) {
     if (is_empty_callable(function)) throw_empty_callable("for_each");
-    loop_here(where, options, input, function);
+    refuse_limits("for_each", options.call);
+    loop_here(loop_place<Executor>{where, options, deadline_of(options)}, input, function);
   }
 }
 
-/// The same in other processes.
+// --- in other processes ---
+
+/// Calls with copies of elements as with elements, and drops what is returned.
+template <typename Function, bool Lvalues>
+struct loop_body {
+  [[no_unique_address]] Function function;
+
+  template <typename Element>
+  void operator()(Element&& element) const {
+    if constexpr (Lvalues) {
+      static_cast<void>(call_elements(function, element));
+    } else {
+      static_cast<void>(call_elements(function, std::forward<Element>(element)));
+    }
+  }
+};
+
+template <typename Function, bool Lvalues>
+struct callable_codec<loop_body<Function, Lvalues>> {
+  using callable = loop_body<Function, Lvalues>;
+
+  template <typename Functions>
+  static void encode(encoder& out, const callable& body, Functions&& functions) {
+    callable_codec<Function>::encode(out, body.function, functions);
+  }
+  template <typename Functions>
+  static callable decode(decoder& in, Functions&& functions) {
+    return {callable_codec<Function>::decode(in, functions)};
+  }
+};
+
+/// So many elements are under way at once that no worker waits for some, and few enough that an end of the
+/// loop costs little.
+template <typename Body, typename Executor, typename Input>
+void run_remote_loop(Executor& where, const for_each_options& options, time_point deadline,
+                     Body body, Input input) {
+  constexpr std::size_t most_in_chunk = 4096;
+  constexpr std::size_t chunks_per_worker = 8;
+  const map_options as_map{
+      .chunk_size = options.chunk_size, .ordered = false, .call = options.call};
+  const unsigned workers = where.max_workers();
+  std::size_t chunk = remote_chunk(as_map, workers, input);
+  if (options.chunk_size == 0) chunk = std::min(chunk, most_in_chunk);
+  const std::size_t chunks = chunks_per_worker * workers;
+  const std::size_t size =
+      chunk < static_cast<std::size_t>(-1) / chunks ? chunk * chunks : static_cast<std::size_t>(-1);
+  start_remote_source<void, Body>("for_each", where, as_map, size, chunk, deadline, std::move(body),
+                                  std::move(input))
+      .wait();
+}
+
+/// executor::for_each() for other processes.
 template <typename Executor, typename Function, typename Input>
 void start_remote_loop(Executor& where, const for_each_options& options, Input&& input,
                        const Function& function) {
-  if constexpr (can_loop<Function, loop_element<Input>>()) {
+  using element = loop_element<Input>;
+  using value = loop_value<Input>;
+  constexpr bool lvalues = std::is_lvalue_reference_v<element>;
+  using body = loop_body<std::decay_t<const Function>, lvalues>;
+  if constexpr (can_loop<Function, Input, std::conditional_t<lvalues, value&, value&&>>()) {
+    static_assert(std::copy_constructible<std::decay_t<const Function>>,
+                  "cadre: for_each copies the callable for other processes, and this one cannot be "
+                  "copied");
     if (is_empty_callable(function)) throw_empty_callable("for_each");
+    const time_point deadline = deadline_of(options);
     const auto run = [&](auto elements) {
-      start_remote_map(where, as_map(options), function, std::move(elements)).wait();
+      run_remote_loop<body>(where, options, deadline, body{function}, std::move(elements));
     };
-    if constexpr (std::ranges::input_range<Input>) {
-      run(std::views::all(std::forward<Input>(input)));
-    } else {
+    if constexpr (!std::ranges::input_range<Input>) {
       run(numbers_below(input));
+    } else if constexpr (std::is_lvalue_reference_v<Input> && is_indexed<Input>) {
+      static_assert(std::copy_constructible<value>,
+                    "cadre: for_each copies the elements of an lvalue range for other processes, "
+                    "and these cannot be copied; pass the range with std::move");
+      run(std::views::all(input));
+    } else {
+      run(make_indexed_input(std::forward<Input>(input)));
     }
   }
 }

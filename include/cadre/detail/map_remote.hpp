@@ -121,12 +121,12 @@ std::size_t remote_chunk(const map_options& options, unsigned workers, const Inp
 }
 
 template <typename R, typename Function, typename... Inputs>
-map_results<R> start_remote_source(executor& where, const map_options& options, std::size_t size,
-                                   std::size_t chunk, Function function, Inputs... inputs) {
+map_results<R> start_remote_source(const char* who, executor& where, const map_options& options,
+                                   std::size_t size, std::size_t chunk, time_point deadline,
+                                   Function function, Inputs... inputs) {
   using elements = std::tuple<remote_element<Inputs>...>;
   using source = windowed_source<R, remote_batch_call, elements, Function, Inputs...>;
-  const time_point deadline = options.timeout ? deadline_after(*options.timeout) : never;
-  return map_results<R>{std::make_unique<source>(where, options, size, chunk, deadline,
+  return map_results<R>{std::make_unique<source>(who, where, options, size, chunk, deadline,
                                                  std::move(function),
                                                  std::tuple<Inputs...>{std::move(inputs)...})};
 }
@@ -140,16 +140,17 @@ auto start_remote_map(Executor& where, const map_options& options, Function&& fu
     if (is_empty_callable(function)) throw_empty_callable("map");
     if (options.buffer_size == 0) throw_bad_buffer_size();
     if (options.caller_runs) throw_bad_caller_runs();
+    const time_point deadline = options.timeout ? deadline_after(*options.timeout) : never;
     if (options.buffer_size) {
       const std::size_t chunk = std::max<std::size_t>(options.chunk_size, 1);
-      return start_remote_source<result, plain>(where, options, *options.buffer_size, chunk,
-                                                std::forward<Function>(function),
+      return start_remote_source<result, plain>("map", where, options, *options.buffer_size, chunk,
+                                                deadline, std::forward<Function>(function),
                                                 make_input(std::forward<Ranges>(ranges))...);
     }
     const auto start = [&](auto... inputs) {
       const std::size_t chunk = remote_chunk(options, where.max_workers(), inputs...);
       return start_remote_source<result, plain>(
-          where, options, std::numeric_limits<std::size_t>::max(), chunk,
+          "map", where, options, std::numeric_limits<std::size_t>::max(), chunk, deadline,
           std::forward<Function>(function), std::move(inputs)...);
     };
     return start(make_indexed_input(std::forward<Ranges>(ranges))...);

@@ -74,6 +74,7 @@ class CADRE_API map_schedule {
   virtual ending run(const chunk& c) noexcept = 0;
 
   void prepare(executor& where);
+  void call_in_or_run_alone(const std::shared_ptr<map_schedule>& self, executor& where);
   /// Sends the runners.
   static void call_in(const std::shared_ptr<map_schedule>& self, executor& where);
 

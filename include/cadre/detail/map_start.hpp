@@ -230,9 +230,11 @@ template <typename R, template <typename, typename, typename> typename BatchCall
           typename Function, typename... Inputs>
 class windowed_source final : public map_source<R> {
  public:
-  windowed_source(executor& where, const map_options& options, std::size_t size, std::size_t chunk,
-                  time_point deadline, Function function, std::tuple<Inputs...> inputs)
-      : where_{where},
+  windowed_source(const char* who, executor& where, const map_options& options, std::size_t size,
+                  std::size_t chunk, time_point deadline, Function function,
+                  std::tuple<Inputs...> inputs)
+      : who_{who},
+        where_{where},
         size_{size},
         chunk_{std::min(chunk, size)},
         ordered_{options.ordered},
@@ -326,9 +328,9 @@ class windowed_source final : public map_source<R> {
     for (;;) {
       auto at = window_.begin();
       if (ordered_) {
-        if (!at->answer.wait_until(deadline_)) throw_map_timeout("map", unread_);
+        if (!at->answer.wait_until(deadline_)) throw_map_timeout(who_, unread_);
       } else {
-        const future<batch> next = *completed_.next();
+        const future<batch> next = next_completed();
         while (at->answer != next) ++at;
       }
       piece found = std::move(*at);
@@ -336,6 +338,14 @@ class windowed_source final : public map_source<R> {
       if (ordered_ || window_.empty() || !found.answer.cancelled()) return found;
       unread_ -= found.elements;
       skipped_ = std::move(found.answer);
+    }
+  }
+
+  future<batch> next_completed() {
+    try {
+      return *completed_.next();
+    } catch (const timeout_error&) {
+      throw_map_timeout(who_, unread_);
     }
   }
 
@@ -361,6 +371,7 @@ class windowed_source final : public map_source<R> {
     }
   }
 
+  const char* const who_;  // "map": what the user has called
   executor& where_;
   const std::size_t size_;
   const std::size_t chunk_;
@@ -402,7 +413,7 @@ map_results<R> start_windowed_map(executor& where, const map_options& options, t
   using source = windowed_source<R, local_batch_call, std::tuple<carried_element<Inputs>...>,
                                  Function, Inputs...>;
   const std::size_t chunk = std::max<std::size_t>(options.chunk_size, 1);
-  return map_results<R>{std::make_unique<source>(where, options, *options.buffer_size, chunk,
+  return map_results<R>{std::make_unique<source>("map", where, options, *options.buffer_size, chunk,
                                                  deadline, std::move(function),
                                                  std::tuple<Inputs...>{std::move(inputs)...})};
 }

@@ -23,6 +23,9 @@ struct error_keeper;  // outcome.hpp
 
 namespace cadre::detail {
 
+template <typename Function, bool Lvalues>
+struct loop_body;  // for_each_start.hpp
+
 template <typename Function>
 inline constexpr bool is_function_pointer =
     std::is_pointer_v<Function> && std::is_function_v<std::remove_pointer_t<Function>>;
@@ -38,6 +41,9 @@ inline constexpr bool is_portable_callable =
       std::is_aggregate_v<Function> || has_own_codec<Function>));
 template <typename Function>
 inline constexpr bool is_portable_callable<error_keeper<Function>> = is_portable_callable<Function>;
+template <typename Function, bool Lvalues>
+inline constexpr bool is_portable_callable<loop_body<Function, Lvalues>> =
+    is_portable_callable<Function>;
 template <typename Function, typename... Args>
 inline constexpr bool is_portable_callable<bound_function<Function, Args...>> =
     is_portable_callable<Function>;
@@ -91,6 +97,11 @@ constexpr auto check_state(std::type_identity<bound_function<Function, Args...>>
 
 template <typename Function>
 constexpr auto check_state(std::type_identity<error_keeper<Function>>) {
+  check_state(std::type_identity<Function>{});
+}
+
+template <typename Function, bool Lvalues>
+constexpr auto check_state(std::type_identity<loop_body<Function, Lvalues>>) {
   check_state(std::type_identity<Function>{});
 }
 
