@@ -231,8 +231,9 @@ struct process_pool_options {
   std::size_t max_resident =
       0;  ///< bytes; a worker larger than this after a call is replaced; 0: none
   std::optional<std::size_t> max_pending = {};  ///< > 0, running ones too; none: no bound
-  /// > 0; none: no bound. Of the encoded arguments of calls that are pending or running. Exceeded by one
-  /// call for each thread that submits at that moment.
+  /// > 0; none: no bound. Of the encoded arguments of calls that are pending or running, each with some 90 bytes
+  /// about it; of a shared_span, its number only. Exceeded by one call, which may be a chunk of a map, for each
+  /// thread that submits at that moment, and by those of timers.
   std::optional<std::size_t> max_pending_bytes = std::size_t{256} << 20;
   cadre::when_full when_full = cadre::when_full::block;  ///< caller_runs is not possible
   /// Bytes of one call, of one result, and of the new shared memory that a result brings along.

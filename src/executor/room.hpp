@@ -41,8 +41,9 @@ class room {
     left_.fetch_sub(1, std::memory_order_relaxed);
   }
 
-  /// Blocks until there is room; false once closed.
-  bool enter() noexcept {
+  /// Blocks until there is room; false once closed. For a call that is over at `limit`, whether there is
+  /// room or not then.
+  bool enter(sync::time_point limit = sync::never) noexcept {
     waiting_.fetch_add(1, std::memory_order_seq_cst);  // seq_cst: R1, pairs with B2
     bool entered = false;
     for (;;) {
@@ -52,7 +53,11 @@ class room {
       // seq_cst: R2, pairs with B1.
       if (left_.load(std::memory_order_seq_cst) > 0) entered = try_enter();
       if (entered) break;
-      sync::futex_wait(epoch_, epoch);
+      if (!sync::futex_wait(epoch_, epoch, limit)) {
+        enter_anyway();
+        entered = true;
+        break;
+      }
     }
     waiting_.fetch_sub(1, std::memory_order_relaxed);  // relaxed: a needless wake does no harm
     return entered;

@@ -174,7 +174,7 @@ bool thread_pool_executor::impl::make_room(detail::state_base& call) {
       break;
   }
   const detail::blocking_scope scope{nullptr, 0, false};
-  if (!room_->enter()) refuse();
+  if (!room_->enter(call.limit())) refuse();
   return true;
 }
 

@@ -46,14 +46,15 @@ class pending_bytes {
     sync::futex_wake(&epoch_, INT32_MAX);
   }
 
-  /// Blocks without the lock until wake(), and maybe less.
-  void wait(std::unique_lock<sync::mutex>& held) noexcept {
+  /// Blocks without the lock until wake(), and maybe less. False after the deadline.
+  bool wait(std::unique_lock<sync::mutex>& held, sync::time_point deadline) noexcept {
     ++waiting_;
     const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed);  // relaxed: as in wake()
     held.unlock();
-    sync::futex_wait(epoch_, epoch);
+    const bool in_time = sync::futex_wait(epoch_, epoch, deadline);
     held.lock();
     --waiting_;
+    return in_time;
   }
 
  private:

@@ -166,7 +166,7 @@ void process_pool_executor::impl::enqueue(detail::state_base& call, const submit
   }
   // Not every call takes the lock twice; the pool may be closed after this.
   if (!is(phase::open) && !open()) refuse();
-  reserve_room();
+  reserve_room(call);
   if (call.limit() != detail::never && clock::now() >= call.limit()) {  // there was no room before
     return fail_unsent(call, detail::expired_error(call));
   }
@@ -232,8 +232,8 @@ void process_pool_executor::impl::fail_unsent(detail::state_base& call,
   call.release();
 }
 
-void process_pool_executor::impl::reserve_room() {
-  if (bytes_.full()) await_bytes();
+void process_pool_executor::impl::reserve_room(const detail::state_base& call) {
+  if (bytes_.full()) await_bytes(call);
   if (!room_ || room_->try_enter()) return;
   if (options_.when_full == when_full::reject) {
     throw queue_full{"process_pool: " + std::to_string(*options_.max_pending) +
@@ -242,12 +242,12 @@ void process_pool_executor::impl::reserve_room() {
   }
   if (detail::on_timer_thread()) return room_->enter_anyway();
   const detail::blocking_scope scope{nullptr, 0, false};
-  if (!room_->enter()) refuse();
+  if (!room_->enter(call.limit())) refuse();
 }
 
-/// Until the arguments of other calls take less memory. What is submitted meanwhile counts as soon as it is
-/// encoded.
-void process_pool_executor::impl::await_bytes() {
+/// Until the arguments of other calls take less memory, or this one is over. What is submitted meanwhile counts
+/// as soon as it is encoded.
+void process_pool_executor::impl::await_bytes(const detail::state_base& call) {
   if (options_.when_full == when_full::reject) {
     throw queue_full{"process_pool: the arguments of the calls in it take as much as the " +
                      std::to_string(*options_.max_pending_bytes) +
@@ -257,7 +257,7 @@ void process_pool_executor::impl::await_bytes() {
   if (detail::on_timer_thread()) return;
   const detail::blocking_scope scope{nullptr, 0, false};
   lock held{mutex_};
-  while (bytes_.full() && !closed()) bytes_.wait(held);
+  while (bytes_.full() && !closed() && bytes_.wait(held, call.limit())) continue;
 }
 
 void process_pool_executor::impl::refuse() {
@@ -293,7 +293,8 @@ bool process_pool_executor::impl::withdraw(detail::state_base& call) noexcept {
     if (w->head() == nullptr) wake_collector();  // for limit_debts()
   }
   ++totals_.cancelled;
-  over(1, t->size());
+  give_back(1, t->size());
+  over(1);
   t->destroy();
   return true;
 }
@@ -321,11 +322,16 @@ void process_pool_executor::impl::ask_to_stop(process::task& t) noexcept {
   wake_collector();
 }
 
-/// That many calls left the pool, with that many bytes of arguments. Under the lock.
-void process_pool_executor::impl::over(std::size_t calls, std::size_t bytes) noexcept {
-  outstanding_ -= calls;
+/// The room of that many calls, with that many bytes of arguments. Under the lock, before their futures are
+/// told: whoever sees a result may submit another call.
+void process_pool_executor::impl::give_back(std::size_t calls, std::size_t bytes) noexcept {
   bytes_.remove(bytes);
   for (; room_ && calls != 0; --calls) room_->leave();
+}
+
+/// That many calls left the pool. Under the lock.
+void process_pool_executor::impl::over(std::size_t calls) noexcept {
+  outstanding_ -= calls;
   if (outstanding_ != 0 || !closed()) return;  // only shutdown() waits for the last one
   tell_shutdown();
   wake_collector();

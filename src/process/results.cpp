@@ -170,12 +170,15 @@ void process_pool_executor::impl::measure(const task& t, const process::answer_h
   queue_times_.add(total - ns, t.weight);
 }
 
-/// Under the lock, before the futures are told: whoever sees a result sees it counted.
+/// Under the lock, before the futures are told: whoever sees a result sees it counted, and finds its room.
 void process_pool_executor::impl::count(const std::vector<verdict>& all) noexcept {
+  std::size_t bytes = 0;
   for (const verdict& v : all) {
+    bytes += v.of->size();
     ++(v.is_value() ? totals_.finished : totals_.failed);
     if (v.of->stopping == process::stop_reason::timeout) ++totals_.timed_out;
   }
+  give_back(all.size(), bytes);
 }
 
 /// While user code runs on this thread on the pool's behalf.
@@ -223,12 +226,10 @@ void process_pool_executor::impl::untold::take(task& t, answers& batch, answer& 
 void process_pool_executor::impl::conclude(answers& from, std::vector<verdict>& all, lock& held,
                                            const detail::state_base* own,
                                            std::optional<untold>* kept) noexcept {
-  std::size_t bytes = 0;
   {
     const taking_callbacks here{this};
     for (verdict& v : all) {
       task& t = *v.of;
-      bytes += t.size();
       detail::state_base& call = t.call();
       if (v.answered == nullptr) {
         // Nobody else starts it: it is in no queue, and withdraw() refuses.
@@ -249,7 +250,7 @@ void process_pool_executor::impl::conclude(answers& from, std::vector<verdict>& 
   const std::size_t calls = all.size();
   all.clear();
   held.lock();
-  if (calls != 0) over(calls, bytes);
+  if (calls != 0) over(calls);
 }
 
 void process_pool_executor::impl::conclude(std::vector<verdict>& all, lock& held) noexcept {

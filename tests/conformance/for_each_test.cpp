@@ -154,6 +154,17 @@ TYPED_TEST(for_each, takes_a_callable_of_references) {
   any.for_each(std::move(numbers), [](int& n) { ++n; });
 }
 
+TYPED_TEST(for_each, takes_truth_values) {
+  const auto executor = TypeParam::make(1);
+  const std::vector<bool> bits{true, false};
+  const std::list<bool> listed{true, false};
+  cadre::executor& any = *executor;
+
+  any.for_each(bits, [](bool) {});
+  any.for_each(listed, [](bool) {});
+  any.map([](bool bit) { return bit ? 1 : 0; }, bits).wait();
+}
+
 TYPED_TEST(for_each, drops_what_is_returned) {
   const auto executor = TypeParam::make(1);
   cadre::executor& any = *executor;
@@ -183,12 +194,10 @@ TYPED_TEST(for_each_in_pools, ends_soon_after_an_exception) {
 
 TYPED_TEST(for_each_in_pools, says_how_many_were_not_ready_in_time) {
   const gate here;
-  const gate past;
   const auto executor = TypeParam::make(1);
   const for_each_options limited{.chunk_size = 1, .timeout = short_time, .caller_runs = false};
   std::jthread opens{[&] {
-    here.await_arrivals(1);
-    work_for(short_time * 2);
+    work_for(short_time * 3);
     here.open();
   }};
 
@@ -205,8 +214,7 @@ TYPED_TEST(for_each_in_pools, awaits_what_runs_when_its_time_is_over) {
   const auto executor = TypeParam::make(1);
   const for_each_options limited{.chunk_size = 1, .timeout = short_time, .caller_runs = false};
   std::jthread opens{[&] {
-    here.await_arrivals(1);
-    work_for(short_time * 2);
+    work_for(short_time * 3);
     here.open();
   }};
 

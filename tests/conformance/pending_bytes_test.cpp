@@ -124,6 +124,41 @@ TEST_F(pending_bytes, shutdown_ends_the_wait_for_room) {
   here.open();
 }
 
+TEST_F(pending_bytes, there_is_room_as_soon_as_the_result_is_seen) {
+  process_pool_executor pool{options(when_full::reject)};
+
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_EQ(pool.submit(&size_of, large).get_for(medium_time), static_cast<int>(bound));
+  }
+}
+
+TEST_F(pending_bytes, a_callback_finds_the_room_of_its_call) {
+  process_pool_executor pool{options(when_full::reject)};
+  for (int i = 0; i < 50; ++i) {
+    std::promise<int> next;
+    auto result = next.get_future();
+    pool.submit(&size_of, large).add_done_callback([&](const future<int>&) {
+      try {
+        next.set_value(pool.submit(&size_of, large).get_for(medium_time));
+      } catch (...) {
+        next.set_exception(std::current_exception());
+      }
+    });
+
+    EXPECT_EQ(result.get(), static_cast<int>(bound));
+  }
+}
+
+TEST_F(pending_bytes, a_call_that_waits_for_room_expires) {
+  process_pool_executor pool{options(when_full::block)};
+  const auto running = fill(pool);
+
+  const auto late = pool.submit({.expires_in = short_time}, &size_of, large);
+
+  EXPECT_THROW(late.get_for(medium_time), timeout_error);
+  here.open();
+}
+
 TEST_F(pending_bytes, may_have_no_bound) {
   auto unbounded = options(when_full::reject);
   unbounded.max_pending_bytes.reset();

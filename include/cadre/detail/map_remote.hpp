@@ -107,7 +107,7 @@ struct work_decoder<remote_batch_call<R, Function, Elements>> {
 };
 
 template <typename Range>
-using remote_element = std::remove_cvref_t<element_of<Range>>;
+using remote_element = std::iter_value_t<decltype(std::declval<Range&>().begin())>;
 
 /// Without a size to go by: so many elements a call that all workers have some to choose from, and
 /// few enough calls that these cost nothing beside them.

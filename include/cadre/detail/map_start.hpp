@@ -70,7 +70,9 @@ auto make_indexed_input(Range&& range) {
     return make_input(std::forward<Range>(range));
   } else {
     auto input = make_input(std::forward<Range>(range));
-    std::vector<std::ranges::range_value_t<Range>> elements;
+    // A vector of truth values has none that could be referred to.
+    using value = std::ranges::range_value_t<Range>;
+    std::conditional_t<std::is_same_v<value, bool>, std::deque<value>, std::vector<value>> elements;
     for (auto&& x : input) elements.push_back(std::forward<decltype(x)>(x));
     return owned_input<decltype(elements)>{std::move(elements)};
   }
