@@ -152,7 +152,7 @@ class CADRE_API executor {
   void for_each(const for_each_options& options, Input&& input, const Function& function) {
     // What it returns is dropped.
     using body = detail::loop_body<std::decay_t<const Function>, false>;
-    detail::check_portable<body, detail::loop_value<Input>>();
+    detail::check_portable<body, typename detail::loop_traits<Input>::value>();
     if (do_runs_elsewhere()) {
       detail::start_remote_loop(*this, options, std::forward<Input>(input), function);
     } else {
@@ -282,7 +282,7 @@ future<T> submit_work(const Enqueue& enqueue, submit_options& options, const Mak
   }
   using tracked = tracked_call<T, work, TakesToken>;
   using type = std::conditional_t<Portable, portable_call<tracked>, tracked>;
-  const auto limit = options.expires_in ? deadline_after(*options.expires_in) : never;
+  const auto limit = deadline_after(options.expires_in);
   auto* call =
       new type{std::move(options.name), options.stop_token, limit, made_by<MakeWork>{make_work}};
   const bool expired = options.expires_in && *options.expires_in <= options.expires_in->zero();

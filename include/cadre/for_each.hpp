@@ -30,8 +30,8 @@
 //            by this_worker::stop_token(); in a worker process it is killed after call.grace, and then
 //            worker_died is thrown.
 // Threads    The callable is called by several threads at once, as const.
-// Cost       Some 0.5 us, and 0.2 us per chunk. What was sent to workers and not needed stays in the queue, as
-//            a call of 0.1 us, until a worker comes to it.
+// Cost       Some 0.5 us, and 0.2 us per chunk. What was sent to workers and not needed stays in the queue
+//            until a worker comes to it.
 // Source     std::for_each with an execution policy; Python has none.
 #pragma once
 
@@ -63,17 +63,17 @@ concept loop_count = std::integral<T> && !std::same_as<std::remove_cv_t<T>, bool
 template <typename T>
 concept loop_input = loop_count<std::remove_reference_t<T>> || std::ranges::input_range<T>;
 
+/// What one element is, and what it is to the callable.
 template <typename Input>
-struct loop_value_of {
-  using type = std::remove_cvref_t<Input>;
+struct loop_traits {
+  using value = std::remove_cvref_t<Input>;
+  using element = value;
 };
 template <std::ranges::input_range Input>
-struct loop_value_of<Input> {
-  using type = std::ranges::range_value_t<Input>;
+struct loop_traits<Input> {
+  using value = std::ranges::range_value_t<Input>;
+  using element = std::ranges::range_reference_t<Input>;
 };
-/// What one element is.
-template <typename Input>
-using loop_value = typename loop_value_of<Input>::type;
 
 }  // namespace detail
 }  // namespace cadre

@@ -31,8 +31,8 @@
 //            limit, retries and a memory limit of its own. Automatic chunks change their size: with limits,
 //            give a chunk_size, of 1 if one bad element is to cost no other, since of a chunk whose worker
 //            dies or runs out of time no result is left. When its stop_token is stopped, what has not begun
-//            is cancelled, what runs is asked to stop, on threads by this_worker::stop_token(), and the iteration ends
-//            with cancelled_error after what had begun; ordered, after what comes before the first that had
+//            is cancelled, what runs is asked to stop, on threads by this_worker::stop_token(), and the
+//            iteration ends with cancelled_error after what had begun; ordered, after what comes before the first that had
 //            not. In a worker process, elements that do not end within call.grace are killed: then it ends
 //            with worker_died. expires_in counts from the submission of each chunk: without buffer_size, from
 //            the call of map.

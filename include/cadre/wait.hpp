@@ -148,7 +148,7 @@ CADRE_API void wait_for_states(const std::vector<state_base*>& states, wait_for_
 /// returns how the futures stand. Duplicates count once.
 template <detail::future_range Range>
 auto wait(Range&& futures, wait_options options = {}) {
-  const auto deadline = options.timeout ? detail::deadline_after(*options.timeout) : detail::never;
+  const auto deadline = detail::deadline_after(options.timeout);
   auto all = detail::collect(std::forward<Range>(futures));
   detail::drop_duplicates(all);
   detail::wait_for_states(detail::states_of(all),

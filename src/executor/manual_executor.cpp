@@ -280,8 +280,7 @@ void manual_executor::do_enqueue(detail::state_base& call, const submit_options&
 shutdown_report manual_executor::do_shutdown(const shutdown_options& options) {
   const std::shared_ptr<impl> kept = impl_;
   kept->close();
-  const auto deadline =
-      options.deadline ? detail::deadline_after(*options.deadline) : detail::never;
+  const auto deadline = detail::deadline_after(options.deadline);
   if (options.cancel_pending) kept->cancel_all();
   if (options.wait) {
     while (clock::now() < deadline && kept->run_one()) {

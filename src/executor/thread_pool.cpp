@@ -413,7 +413,7 @@ shutdown_report thread_pool_executor::impl::shutdown(const shutdown_options& opt
   close_unless_held();
   if (options.cancel_pending) drop_pending(nullptr);
   if (!options.wait || own_worker_here() != nullptr) return report(false);
-  const auto deadline = options.deadline ? detail::deadline_after(*options.deadline) : sync::never;
+  const auto deadline = detail::deadline_after(options.deadline);
   if (!wait_for_workers(deadline)) {
     drop_pending(nullptr);
     for_each_worker([](detail::worker& w) { w.request_stop(); });

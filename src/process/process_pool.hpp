@@ -119,8 +119,6 @@ class process_pool_executor::impl final : public detail::call_owner,
   void close() noexcept;
   std::uint32_t sample() const noexcept;
   process::task* prepare(detail::state_base& call, const submit_options& options);
-  void reserve_room(const detail::state_base& call);
-  void await_bytes(const detail::state_base& call);
   [[noreturn]] void refuse();
   void accept(process::task& t, lock& held);
   void fail_unsent(detail::state_base& call, std::exception_ptr reason) noexcept;
@@ -131,6 +129,11 @@ class process_pool_executor::impl final : public detail::call_owner,
   void tell_shutdown() noexcept;
   bool wait_until_idle(detail::time_point deadline) noexcept;
   void join_collector() noexcept;
+
+  // admission.cpp: who is let in
+  void reserve_room(const detail::state_base& call);
+  void await_bytes(const detail::state_base& call);
+  void give_back(std::size_t calls, std::size_t bytes) noexcept;
 
   // dispatch.cpp: who runs what
   /// What one look at all workers tells.
@@ -180,7 +183,6 @@ class process_pool_executor::impl final : public detail::call_owner,
   void end_worker(process::remote_worker& w);
   void limit_end(process::remote_worker& w) noexcept;
   void condemn(process::remote_worker& w, const char* why = process::remote_worker::damaged);
-  void give_back(std::size_t calls, std::size_t bytes) noexcept;
   void over(std::size_t calls) noexcept;
   class user_code;
   static const impl*& user_code_here() noexcept;

@@ -31,6 +31,7 @@
 #include "support/says.hpp"
 #include "support/timeouts.hpp"
 #include "support/unhandled_log.hpp"
+#include "support/work_for.hpp"
 
 namespace cadre::test {
 namespace {
@@ -57,11 +58,6 @@ struct arrive_so_often {
   }
 };
 
-void work_for(std::chrono::nanoseconds time) {
-  const auto end = std::chrono::steady_clock::now() + time;
-  while (std::chrono::steady_clock::now() < end) continue;
-}
-
 struct arrive_or_throw {
   gate_handle here;
   int bad;
@@ -69,6 +65,18 @@ struct arrive_or_throw {
     if (n == bad) throw std::runtime_error{"no " + std::to_string(n)};
     arrive(here, n);
   }
+};
+
+const for_each_options no_time{.chunk_size = 1, .timeout = short_time, .caller_runs = false};
+
+/// Opens the gate when that time is over.
+class late_opening : public std::jthread {
+ public:
+  explicit late_opening(const gate& here)
+      : std::jthread{[&here] {
+          work_for(short_time * 3);
+          here.open();
+        }} {}
 };
 
 }  // namespace
@@ -195,14 +203,10 @@ TYPED_TEST(for_each_in_pools, ends_soon_after_an_exception) {
 TYPED_TEST(for_each_in_pools, says_how_many_were_not_ready_in_time) {
   const gate here;
   const auto executor = TypeParam::make(1);
-  const for_each_options limited{.chunk_size = 1, .timeout = short_time, .caller_runs = false};
-  std::jthread opens{[&] {
-    work_for(short_time * 3);
-    here.open();
-  }};
+  const late_opening opens{here};
 
   try {
-    executor->for_each(limited, 7, bind(&pass, here.handle()));
+    executor->for_each(no_time, 7, bind(&pass, here.handle()));
     FAIL() << "it was in time";
   } catch (const timeout_error& e) {
     EXPECT_TRUE(says(e.what(), "for_each: 7 elements were not ready"));
@@ -212,13 +216,9 @@ TYPED_TEST(for_each_in_pools, says_how_many_were_not_ready_in_time) {
 TYPED_TEST(for_each_in_pools, awaits_what_runs_when_its_time_is_over) {
   const gate here;
   const auto executor = TypeParam::make(1);
-  const for_each_options limited{.chunk_size = 1, .timeout = short_time, .caller_runs = false};
-  std::jthread opens{[&] {
-    work_for(short_time * 3);
-    here.open();
-  }};
+  late_opening opens{here};
 
-  EXPECT_THROW(executor->for_each(limited, 1000, bind(&pass, here.handle())), timeout_error);
+  EXPECT_THROW(executor->for_each(no_time, 1000, bind(&pass, here.handle())), timeout_error);
 
   opens.join();
   const unsigned at_the_end = here.arrivals();

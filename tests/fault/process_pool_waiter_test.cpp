@@ -15,6 +15,7 @@
 #include "support/cpu_time.hpp"
 #include "support/gate.hpp"
 #include "support/timeouts.hpp"
+#include "support/work_for.hpp"
 
 namespace cadre::test {
 namespace {
@@ -38,12 +39,6 @@ struct noted {
   static inline std::atomic<pid_t> decoded_on{0};
 };
 noted make_noted() { return {42}; }
-
-int run_for(std::chrono::milliseconds time) {
-  const auto end = std::chrono::steady_clock::now() + time;
-  while (std::chrono::steady_clock::now() < end) continue;
-  return 0;
-}
 
 }  // namespace
 
@@ -82,7 +77,8 @@ TEST(process_pool_waiter, idle_workers_end_though_a_waiter_that_slept_read_their
   process_pool_executor pool{std::move(options)};
   pool.submit(&add_one, 1).get_for(medium_time);
 
-  for (int call = 0; call < 5; ++call) pool.submit(&run_for, short_time).get_for(medium_time);
+  for (int call = 0; call < 5; ++call)
+    pool.submit(&work_for, std::chrono::nanoseconds{short_time}).get_for(medium_time);
 
   while (!pool.worker_pids().empty()) std::this_thread::yield();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <type_traits>
 
 namespace cadre::detail {
@@ -19,6 +20,11 @@ time_point deadline_after(std::chrono::duration<Rep, Period> limit) {
   if (!(limit > limit.zero())) return now;
   if (seconds{limit} >= seconds{never - now}) return never;
   return now + std::chrono::ceil<time_point::duration>(limit);
+}
+
+/// Never, without a limit.
+inline time_point deadline_after(const std::optional<std::chrono::nanoseconds>& limit) {
+  return limit ? deadline_after(*limit) : never;
 }
 
 /// Saturates, too. What is no number is nothing.

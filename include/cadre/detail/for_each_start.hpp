@@ -16,18 +16,6 @@ namespace cadre::detail {
 
 [[noreturn]] CADRE_API void throw_negative_count(long long count);
 
-/// What one element of the loop is to the callable.
-template <typename Input>
-struct loop_element_of {
-  using type = std::remove_cvref_t<Input>;
-};
-template <std::ranges::input_range Input>
-struct loop_element_of<Input> {
-  using type = std::ranges::range_reference_t<Input>;
-};
-template <typename Input>
-using loop_element = typename loop_element_of<Input>::type;
-
 /// Does not compile, and says so, if for_each cannot call it with `Element`, or ends nowhere.
 template <typename Function, typename Input, typename Element>
 constexpr bool can_loop() {
@@ -42,18 +30,14 @@ constexpr bool can_loop() {
 }
 
 inline time_point deadline_of(const for_each_options& options) {
-  const auto deadline = options.timeout ? deadline_after(*options.timeout) : never;
-  const auto& limit = options.call.expires_in;
-  return limit ? std::min(deadline, deadline_after(*limit)) : deadline;
+  return std::min(deadline_after(options.timeout), deadline_after(options.call.expires_in));
 }
 
-/// The numbers below `count`.
 template <typename Count>
-auto numbers_below(Count count) {
+void refuse_negative(Count count) {
   if constexpr (std::is_signed_v<Count>) {
     if (count < 0) throw_negative_count(count);
   }
-  return std::views::iota(Count{0}, count);
 }
 
 // --- in this process ---
@@ -108,7 +92,7 @@ struct listed_element {
 
 template <typename Place, typename Function, loop_count Count>
 void loop_here(const Place& place, Count count, const Function& function) {
-  static_cast<void>(numbers_below(count));  // refuses what is negative
+  refuse_negative(count);
   place.run(static_cast<std::size_t>(count), [&function](std::size_t i) {
     static_cast<void>(call_elements(function, static_cast<Count>(i)));
   });
@@ -146,7 +130,7 @@ void loop_here(const Place& place, Range& range, const Function& function) {
 template <typename Executor, typename Function, typename Input>
 void start_loop(Executor& where, const for_each_options& options, Input&& input,
                 const Function& function) {
-  if constexpr (can_loop<Function, Input, loop_element<Input>>()) {
+  if constexpr (can_loop<Function, Input, typename loop_traits<Input>::element>()) {
     if (is_empty_callable(function)) throw_empty_callable("for_each");
     refuse_limits("for_each", options.call);
     loop_here(loop_place<Executor>{where, options, deadline_of(options)}, input, function);
@@ -208,9 +192,8 @@ void run_remote_loop(Executor& where, const for_each_options& options, time_poin
 template <typename Executor, typename Function, typename Input>
 void start_remote_loop(Executor& where, const for_each_options& options, Input&& input,
                        const Function& function) {
-  using element = loop_element<Input>;
-  using value = loop_value<Input>;
-  constexpr bool lvalues = std::is_lvalue_reference_v<element>;
+  using value = typename loop_traits<Input>::value;
+  constexpr bool lvalues = std::is_lvalue_reference_v<typename loop_traits<Input>::element>;
   using body = loop_body<std::decay_t<const Function>, lvalues>;
   if constexpr (can_loop<Function, Input, std::conditional_t<lvalues, value&, value&&>>()) {
     static_assert(std::copy_constructible<std::decay_t<const Function>>,
@@ -222,7 +205,8 @@ void start_remote_loop(Executor& where, const for_each_options& options, Input&&
       run_remote_loop<body>(where, options, deadline, body{function}, std::move(elements));
     };
     if constexpr (!std::ranges::input_range<Input>) {
-      run(numbers_below(input));
+      refuse_negative(input);
+      run(std::views::iota(value{0}, value{input}));
     } else if constexpr (std::is_lvalue_reference_v<Input> && is_indexed<Input>) {
       static_assert(std::copy_constructible<value>,
                     "cadre: for_each copies the elements of an lvalue range for other processes, "

@@ -140,7 +140,7 @@ auto start_remote_map(Executor& where, const map_options& options, Function&& fu
     if (is_empty_callable(function)) throw_empty_callable("map");
     if (options.buffer_size == 0) throw_bad_buffer_size();
     if (options.caller_runs) throw_bad_caller_runs();
-    const time_point deadline = options.timeout ? deadline_after(*options.timeout) : never;
+    const time_point deadline = deadline_after(options.timeout);
     if (options.buffer_size) {
       const std::size_t chunk = std::max<std::size_t>(options.chunk_size, 1);
       return start_remote_source<result, plain>("map", where, options, *options.buffer_size, chunk,

@@ -24,7 +24,8 @@ CADRE_API void refuse_limits(const char* who, const submit_options& options);
 [[noreturn]] CADRE_API void throw_bad_caller_runs();
 [[noreturn]] CADRE_API void throw_map_timeout(const char* who, std::size_t unread);
 /// For a worker process that answers for others than it was sent.
-[[noreturn]] CADRE_API void throw_wrong_batch(std::size_t answered, std::size_t sent);
+[[noreturn]] CADRE_API void throw_wrong_batch(const char* who, std::size_t answered,
+                                              std::size_t sent);
 
 // --- the input ---
 
@@ -272,7 +273,7 @@ class windowed_source final : public map_source<R> {
       }
       piece next_one = take_next();
       batch got = std::move(next_one.answer).get();
-      if (got.taken != next_one.elements) throw_wrong_batch(got.taken, next_one.elements);
+      if (got.taken != next_one.elements) throw_wrong_batch(who_, got.taken, next_one.elements);
       current_ = std::move(got);
     } catch (...) {
       cancel_rest();
@@ -441,15 +442,14 @@ auto start_map(Executor& where, const map_options& options, Function&& function,
     if (options.buffer_size == 0) throw_bad_buffer_size();
     if (options.buffer_size && options.caller_runs) throw_bad_caller_runs();
     refuse_limits("map", options.call);
-    time_point deadline = options.timeout ? deadline_after(*options.timeout) : never;
+    time_point deadline = deadline_after(options.timeout);
     if (options.buffer_size) {
       return start_windowed_map<result, plain>(where, options, deadline,
                                                std::forward<Function>(function),
                                                make_input(std::forward<Ranges>(ranges))...);
     }
     // All chunks are submitted now.
-    const auto expires_in = options.call.expires_in;
-    if (expires_in) deadline = std::min(deadline, deadline_after(*expires_in));
+    deadline = std::min(deadline, deadline_after(options.call.expires_in));
     return start_indexed_map<result, plain>(where, options, deadline, where.max_workers(),
                                             std::forward<Function>(function),
                                             make_indexed_input(std::forward<Ranges>(ranges))...);

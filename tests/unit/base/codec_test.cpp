@@ -13,18 +13,10 @@
 #include <string_view>
 
 #include "support/codec_samples.hpp"
+#include "support/says.hpp"
 
 namespace cadre::test {
 namespace {
-
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const codec_error& e) {
-    return e.what();
-  }
-  return "no codec_error";
-}
 
 chain chain_of(unsigned length) {
   chain first;
@@ -102,7 +94,7 @@ TEST(codec, says_that_a_category_is_not_registered) {
   const category same_name{"known"};
 
   EXPECT_EQ(
-      message_of([&] { encoded(code); }),
+      message_of<codec_error>([&] { encoded(code); }),
       "cadre: cannot encode std::error_code: the error category \"unknown\" is not registered; "
       "call cadre::register_error_category() with it, at namespace scope");
   EXPECT_THROW(encoded(std::error_code{7, same_name}), codec_error);
@@ -278,7 +270,7 @@ TEST(codec, takes_a_value_of_exactly_the_limit) {
 TEST(codec, names_type_and_limit_of_what_is_too_large) {
   encoder out{100};
 
-  const auto message = message_of([&] { encode(out, std::vector<int>(1000)); });
+  const auto message = message_of<codec_error>([&] { encode(out, std::vector<int>(1000)); });
 
   EXPECT_NE(message.find("std::vector<int"), std::string::npos) << message;
   EXPECT_NE(message.find("limit of 100 bytes"), std::string::npos) << message;
@@ -303,7 +295,7 @@ TEST(codec, nests_as_deep_as_it_says) {
 TEST(codec, refuses_deeper_values_on_the_way_out) {
   encoder out;
 
-  const auto message = message_of([&] { encode(out, chain_of(max_codec_depth + 1)); });
+  const auto message = message_of<codec_error>([&] { encode(out, chain_of(max_codec_depth + 1)); });
 
   EXPECT_NE(message.find("cannot encode cadre::test::chain"), std::string::npos) << message;
 }
@@ -328,7 +320,7 @@ TEST(codec, does_not_send_a_variant_without_a_value) {
   std::variant<int, throws_on_copy> value;
   EXPECT_THROW(value.emplace<1>(throws_on_copy{}), int);
 
-  const auto message = message_of([&] { encoded(value); });
+  const auto message = message_of<codec_error>([&] { encoded(value); });
 
   EXPECT_NE(message.find("a variant lost its value"), std::string::npos) << message;
 }
