@@ -5,6 +5,7 @@
 #include <cadre/hooks.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <utility>
 
@@ -33,6 +34,14 @@ constexpr unsigned most_losses = 3 * cost_of_death;
 std::string quoted(const task& t) {
   const std::string_view name = t.call().name();
   return name.empty() ? std::string{"a call"} : '"' + std::string{name} + '"';
+}
+
+/// A call that has lost another worker, which had not begun it, as it seems. The worker may have lied; and
+/// a time limit is a limit, however often the call is given away, and however its workers ended.
+bool is_given_up(task& t, unsigned cost) noexcept {
+  t.losses += cost;
+  if (t.again_until <= std::chrono::steady_clock::now()) t.losses = most_losses + 1;
+  return t.losses > most_losses;
 }
 
 /// The last words of a worker that could not begin.
@@ -125,10 +134,7 @@ void process_pool_executor::impl::bury(remote_worker& w, const death_report& how
   for (auto t = tasks.rbegin(); t != tasks.rend(); ++t) {
     (*t)->worker = nullptr;
     const bool begun = *t == head && lost;
-    // A worker may have lied about what it has begun; and a time limit is a limit.
-    const bool unlucky = !over && *t == head && !lost &&
-                         (((*t)->losses += cost) > most_losses ||
-                          ((*t)->stopping == stop_reason::timeout && (*t)->losses > cost_of_death));
+    const bool unlucky = !over && *t == head && !lost && is_given_up(**t, cost);
     // In a pool that is killed or broken, the caller cancels or fails what is queued.
     const bool again = !unlucky && (!begun || (unasked && !breaks && (*t)->retries != 0));
     if (again) {

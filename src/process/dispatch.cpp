@@ -176,7 +176,9 @@ void process_pool_executor::impl::begin_head(remote_worker& w) noexcept {
   t->deadline = detail::deadline_after(*t->timeout);
   // It has nothing else to do: if it does not begin this one soon, it is stopped, or worse. A call that
   // had such a worker before has its time limit only.
-  if (t->losses == 0 && !w.initialising) {
+  if (t->losses != 0) {
+    t->again_until = std::min(t->again_until, t->deadline);
+  } else if (!w.initialising) {
     t->begin_limit = detail::deadline_after(begin_patience(*t->timeout));
   }
   wake_collector();

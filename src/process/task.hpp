@@ -98,6 +98,8 @@ class task {
   const std::chrono::nanoseconds grace;
   unsigned retries;
   unsigned losses = 0;  // what workers cost it that died before they had begun it: see deaths.cpp
+  // After these it is given to others until then, if it has a time limit: that of its second worker.
+  std::chrono::steady_clock::time_point again_until = detail::never;
 
   // Its times count for so many calls; 0: they are not taken.
   const std::uint32_t weight;

@@ -109,15 +109,22 @@ void fill_all(random_numbers& random) {
   for (const auto memory : writable_memories()) std::memset(memory.data(), byte, memory.size());
 }
 
-/// Claims of calls that it has not come to.
-void claim_others(random_numbers& random) {
+template <typename Function>
+void for_each_claim(const Function& function) {
   for (const auto memory : writable_memories()) {
     if (memory.size() != process::shared_page_size) continue;
     auto* const claims = reinterpret_cast<volatile std::uint64_t*>(memory.data());
-    for (std::size_t i = 0; i < ipc::claim_table::slot_count; ++i) {
-      if (random() % 4 != 0) claims[i] = (claims[i] & ~std::uint64_t{3}) | random() % 4;
-    }
+    for (std::size_t i = 0; i < ipc::claim_table::slot_count; ++i) function(claims[i]);
   }
+}
+
+constexpr std::uint64_t state_of_claim = 3;  // these bits; the others are the number of the call
+
+/// Claims of calls that it has not come to.
+void claim_others(random_numbers& random) {
+  for_each_claim([&](volatile std::uint64_t& claim) {
+    if (random() % 4 != 0) claim = (claim & ~state_of_claim) | random() % 4;
+  });
 }
 
 /// An answer that nobody asked for, or with numbers that cannot be, as if it had been sent.
@@ -391,6 +398,11 @@ std::vector<int> marked_processes() {
     if (pid > 0 && pid != ::getpid() && is_marked(pid)) pids.push_back(pid);
   }
   return pids;
+}
+
+void deny_calls() {
+  constexpr std::uint64_t posted = 1;
+  for_each_claim([](volatile std::uint64_t& claim) { claim = (claim & ~state_of_claim) | posted; });
 }
 
 int attack(unsigned seed, int tester) {

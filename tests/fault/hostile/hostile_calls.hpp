@@ -18,6 +18,9 @@ std::vector<int> marked_processes();
 /// all that are not marked. Returns a number if it does.
 int attack(unsigned seed, int tester);
 
+/// In a worker: all calls that it was sent look as if it had not begun them.
+void deny_calls();
+
 /// Such an attack does not end the zygote by a signal. It may stop it.
 bool spares_the_zygote(unsigned seed) noexcept;
 

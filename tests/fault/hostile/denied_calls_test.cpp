@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// Workers that deny that they have begun their calls, which the pool gives to others then: not for ever.
+#include <cadre/errors.hpp>
+#include <cadre/process_pool_executor.hpp>
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <stop_token>
+#include <thread>
+
+#include "fault/hostile/hostile_calls.hpp"
+#include "support/gate.hpp"
+#include "support/timeouts.hpp"
+
+namespace cadre::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+enum class denial : std::uint8_t { exits, exits_when_its_time_is_over, is_killed, hangs };
+
+[[noreturn]] void deny(const std::stop_token& stop, gate_handle at, denial how) {
+  arrive(at, 0);
+  deny_calls();
+  while (how == denial::exits_when_its_time_is_over && !stop.stop_requested()) {
+    std::this_thread::yield();
+  }
+  if (how == denial::is_killed) ::raise(SIGKILL);
+  while (how == denial::hangs) ::pause();
+  ::_exit(0);
+}
+
+int deny_it(const std::stop_token& stop, gate_handle at, denial how) { deny(stop, at, how); }
+
+class denied_call : public testing::TestWithParam<denial> {};
+
+TEST_P(denied_call, is_over_when_its_time_limit_is) {
+  const gate here;
+  process_pool_executor pool{1};
+
+  const auto f =
+      pool.submit({.timeout = 100ms, .grace = 20ms}, &deny_it, here.handle(), GetParam());
+
+  ASSERT_TRUE(f.wait_for(medium_time));
+  EXPECT_ANY_THROW(f.get());  // of its time limit, or a death
+}
+
+/// How often a call without a time limit ran before it failed.
+unsigned runs_of(denial how) {
+  const gate here;
+  process_pool_executor pool{1};
+  const auto f = pool.submit(&deny_it, here.handle(), how);
+  EXPECT_TRUE(f.wait_for(long_time));
+  EXPECT_THROW(f.get(), worker_died);
+  return here.arrivals();
+}
+
+TEST(denied_call_without_a_time_limit, is_given_away_three_times) {
+  EXPECT_EQ(runs_of(denial::is_killed), 4U);
+}
+
+// Somebody may have asked each worker to end.
+TEST(denied_call_without_a_time_limit, is_given_away_more_often_if_its_workers_end_in_good_order) {
+  EXPECT_EQ(runs_of(denial::exits), 301U);
+}
+
+INSTANTIATE_TEST_SUITE_P(that, denied_call,
+                         testing::Values(denial::exits, denial::exits_when_its_time_is_over,
+                                         denial::is_killed, denial::hangs));
+
+}  // namespace
+}  // namespace cadre::test
