@@ -42,8 +42,7 @@ TEST_P(denied_call, is_over_when_its_time_limit_is) {
   const gate here;
   process_pool_executor pool{1};
 
-  const auto f =
-      pool.submit({.timeout = 100ms, .grace = 20ms}, &deny_it, here.handle(), GetParam());
+  const auto f = pool.submit({.timeout = 50ms, .grace = 20ms}, &deny_it, here.handle(), GetParam());
 
   ASSERT_TRUE(f.wait_for(medium_time));
   EXPECT_ANY_THROW(f.get());  // of its time limit, or a death
