@@ -36,11 +36,13 @@ std::string quoted(const task& t) {
   return name.empty() ? std::string{"a call"} : '"' + std::string{name} + '"';
 }
 
-/// A call that has lost another worker, which had not begun it, as it seems. The worker may have lied; and
-/// a time limit is a limit, however often the call is given away, and however its workers ended.
+/// A call that has lost another worker, which had not begun it, as it seems. The worker may have lied: only
+/// who had begun a call is asked to stop it. And a time limit is a limit, however often the call is given
+/// away, and however its workers ended.
 bool is_given_up(task& t, unsigned cost) noexcept {
   t.losses += cost;
-  if (t.again_until <= std::chrono::steady_clock::now()) t.losses = most_losses + 1;
+  const bool has_lied = t.stopping == stop_reason::request;
+  if (has_lied || t.again_until <= std::chrono::steady_clock::now()) t.losses = most_losses + 1;
   return t.losses > most_losses;
 }
 

@@ -48,6 +48,25 @@ TEST_P(denied_call, is_over_when_its_time_limit_is) {
   EXPECT_ANY_THROW(f.get());  // of its time limit, or a death
 }
 
+int deny_when_asked_to_stop(const std::stop_token& stop, gate_handle at) {
+  arrive(at, 0);
+  while (!stop.stop_requested()) std::this_thread::yield();
+  deny_calls();
+  ::_exit(0);
+}
+
+TEST(denied_call_that_was_asked_to_stop, is_over) {
+  const gate here;
+  process_pool_executor pool{1};
+  const auto f = pool.submit({.grace = long_time}, &deny_when_asked_to_stop, here.handle());
+  here.await_arrivals(1);
+
+  EXPECT_TRUE(f.request_stop());
+
+  ASSERT_TRUE(f.wait_for(medium_time));
+  EXPECT_THROW(f.get(), worker_died);
+}
+
 /// How often a call without a time limit ran before it failed.
 unsigned runs_of(denial how) {
   const gate here;
