@@ -94,6 +94,13 @@ struct honest_call {
   future<numbers> answer;
 };
 
+void print_stats(process_pool_executor& pool) {
+  const executor_stats now = pool.stats();
+  std::printf("pending %lu, running %lu, workers %u, started %lu, died %lu, retried %lu\n",
+              now.pending, now.running, now.workers, now.workers_started, now.worker_deaths,
+              now.retried);
+}
+
 /// Destroys it in bounded time, or ends the test.
 void end_in_time(std::unique_ptr<process_pool_executor> pool, const std::string& what) {
   std::binary_semaphore ended{0};
@@ -154,6 +161,7 @@ void one_round(process_pool_executor& hostile, process_pool_executor& honest, bo
     if (!f.wait_for(in_time)) {
       ++all.unresolved;
       std::printf("a hostile call is not over\n");
+      print_stats(hostile);
     }
   }
   for (const honest_call& c : beside) c.check(all, !live_on);
