@@ -1,13 +1,52 @@
 // SPDX-License-Identifier: MIT
+#include <cadre/detail/fork_join.hpp>
 #include <cadre/detail/task_chain.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/local_executor.hpp>
 
+#include "coro/forked_chain.hpp"
 #include "coro/wait_limit.hpp"
 #include "executor/timers.hpp"
 #include "future/waiter.hpp"
+#include "sync/mutex.hpp"
 
 namespace cadre::detail {
+
+/// What a chain knows of the tasks that it awaits by all().
+class task_chain::forks {
+ public:
+  void enter(forked_chain& child) noexcept {
+    const std::lock_guard lock{mutex_};
+    child.next_ = children_;
+    if (children_ != nullptr) children_->previous_ = &child;
+    children_ = &child;
+  }
+  void leave(forked_chain& child) noexcept {
+    const std::lock_guard lock{mutex_};
+    (child.previous_ == nullptr ? children_ : child.previous_->next_) = child.next_;
+    if (child.next_ != nullptr) child.next_->previous_ = child.previous_;
+  }
+  void stop_children() noexcept {
+    while (const ref<forked_chain> child = next_to_stop()) child->request_stop();
+  }
+
+  // The chain's own, or, if it waits for a join, of who ends that.
+  fork_join* innermost = nullptr;  // that is open
+  std::exception_ptr failure;      // of the executor, which runs the chain no more
+
+ private:
+  /// A child that was not asked yet.
+  ref<forked_chain> next_to_stop() noexcept {
+    const std::lock_guard lock{mutex_};
+    forked_chain* child = children_;
+    while (child != nullptr && child->asked_to_stop_) child = child->next_;
+    if (child != nullptr) child->asked_to_stop_ = true;
+    return ref{child};
+  }
+
+  sync::mutex mutex_;
+  forked_chain* children_ = nullptr;  // guarded by mutex_: those that run, or wait
+};
 
 /// What is left of a chain that left its worker: the entry in the executor's queue, and the
 /// listener that puts it there. Lives as long as the chain; one wait at a time uses it.
@@ -18,7 +57,7 @@ class task_chain::rest final : public state_base, public listener {
         listener{[](listener& self, state_base&) noexcept { static_cast<rest&>(self).arrive(); }},
         chain_{chain},
         entry_{&chain.self_} {
-    chain.host_->enter(entry_);
+    if (!chain.forked_) chain.host_->enter(entry_);  // else who awaits it is asked to stop
   }
 
   bool run(run_context& context) noexcept override { return chain_.drive(context); }
@@ -29,7 +68,11 @@ class task_chain::rest final : public state_base, public listener {
   void fail(std::exception_ptr reason) noexcept override {
     const ref keep{&chain_.self_};
     end_wait();  // a stop request may be using what the frames hold
-    chain_.self_.fail(std::move(reason));
+    forks* const open = get_forks();
+    if (open == nullptr || open->innermost == nullptr) return chain_.self_.fail(std::move(reason));
+    open->failure = std::move(reason);
+    open->stop_children();
+    chain_.fail_when_joined();
   }
 
   void prepare(wait what) noexcept {
@@ -75,6 +118,24 @@ class task_chain::rest final : public state_base, public listener {
     if (last_part()) chain_.go_on();
   }
 
+  /// Made by the first all() of the chain.
+  forks& make_forks() {
+    if (get_forks() == nullptr) {
+      // seq_cst: pairs with request_chain_stop(). Either that sees them, or each child sees `asked`.
+      forks_.store(new forks, std::memory_order_seq_cst);
+    }
+    return *get_forks();
+  }
+  /// Of the chain, and of its children.
+  forks* get_forks() const noexcept {
+    // relaxed: it was made before those began.
+    return forks_.load(std::memory_order_relaxed);
+  }
+  void stop_children() noexcept {
+    // seq_cst: pairs with make_forks().
+    if (forks* all = forks_.load(std::memory_order_seq_cst)) all->stop_children();
+  }
+
   std::stop_token get_token() {
     // relaxed: the chain's own; it is written by the chain.
     if (!has_tokens_.load(std::memory_order_relaxed)) {
@@ -94,7 +155,7 @@ class task_chain::rest final : public state_base, public listener {
  private:
   class expiry;
 
-  ~rest() override = default;
+  ~rest() override { delete get_forks(); }
 
   std::uintptr_t word() const noexcept {
     return reinterpret_cast<std::uintptr_t>(this) | listening;
@@ -120,6 +181,7 @@ class task_chain::rest final : public state_base, public listener {
  private:
   std::shared_ptr<wait_limit> limit_;       // of this wait; null: none
   std::optional<std::stop_source> source_;  // made when somebody asks for its token
+  sync::atomic<forks*> forks_{nullptr};
 };
 
 /// The timer of a limit.
@@ -181,6 +243,16 @@ bool task_chain::start(local_executor& where, submit_options& options, chain_lin
   return true;
 }
 
+void task_chain::start_for(const task_chain& parent, chain_link& first, task_host& where) noexcept {
+  forked_ = true;
+  host_ = parent.host_;
+  priority_ = parent.priority_;
+  where_ = first.where = &where;
+  first.chain = this;
+  first.parent = nullptr;
+  next_ = first.handle;
+}
+
 bool task_chain::drive(run_context& context) noexcept {
   for (;;) {
     std::exchange(next_, nullptr).resume();
@@ -202,7 +274,13 @@ bool task_chain::suspend() noexcept {
     return true;
   }
   rest& r = *get_rest();
-  return r.listen() && !r.begin_stop_wait();
+  if (what != wait::join) return r.listen() && !r.begin_stop_wait();
+  fork_join& join = *r.get_forks()->innermost;
+  const bool moves = std::exchange(where_, join.parent_.where) != join.parent_.where;
+  if (!join.leave_as_parent()) return true;
+  close(join);
+  if (moves) go_on();
+  return moves;
 }
 
 /// Queues the rest. On an exception the executor runs nothing any more: this is the end.
@@ -257,6 +335,50 @@ void task_chain::move_back(chain_link& link) noexcept {
   where_ = link.where;
   // There is one: whoever left this place made it.
   get_rest()->prepare(wait::move);
+}
+
+// --- several tasks at once ---
+
+void task_chain::open(fork_join& join) {
+  join.outer_ = std::exchange(make_rest().make_forks().innermost, &join);
+}
+
+void task_chain::close(fork_join& join) noexcept {
+  get_rest()->get_forks()->innermost = join.outer_;
+}
+
+void task_chain::child_is_over(fork_join& join) noexcept { join.child_over(); }
+
+void task_chain::wait_for(fork_join& join) noexcept {
+  get_rest()->prepare(wait::join);
+  next_ = join.parent_.handle;
+}
+
+void task_chain::end_join(fork_join& join) noexcept {
+  close(join);
+  get_rest()->get_forks()->failure == nullptr ? go_on() : fail_when_joined();
+}
+
+/// The frames of a chain that is not run any more are destroyed when nobody runs a task that one of them
+/// awaits.
+void task_chain::fail_when_joined() noexcept {
+  const ref keep{&self_};
+  forks& all = *get_rest()->get_forks();
+  while (fork_join* const join = all.innermost) {
+    if (!join->leave_as_parent()) return;  // the last one comes back here
+    close(*join);
+  }
+  self_.fail(std::exchange(all.failure, nullptr));
+}
+
+void task_chain::enter(forked_chain& child) noexcept {
+  get_rest()->get_forks()->enter(child);
+  // seq_cst: pairs with request_chain_stop(), which looks for the child after it has set `asked`.
+  if ((stop_.load(std::memory_order_seq_cst) & asked) != 0) child.request_stop();
+}
+
+void task_chain::leave(forked_chain& child) noexcept {
+  get_rest()->get_forks()->leave(child);
 }
 
 // --- stop ---
@@ -344,7 +466,10 @@ bool task_chain::request_chain_stop() noexcept {
   // release: pairs with the acquire in close_wait().
   if (seen != 0) stop_.store(asked, std::memory_order_release);
   // seq_cst: pairs with make_rest(), as the compare-exchange above.
-  if (rest* r = rest_.load(std::memory_order_seq_cst); r != nullptr) r->request_tokens();
+  if (rest* r = rest_.load(std::memory_order_seq_cst); r != nullptr) {
+    r->request_tokens();
+    r->stop_children();
+  }
   // Last: the task may go on here, within this.
   if (interrupted != nullptr) interrupted->arrive();
   return true;
@@ -353,10 +478,10 @@ bool task_chain::request_chain_stop() noexcept {
 ref<state_base> task_chain::retire() noexcept {
   ref<state_base> owner;
   if (rest* r = get_rest(); r != nullptr) {
-    host_->leave(r->entry_);
+    if (!forked_) host_->leave(r->entry_);
     owner = std::move(r->owner_);
   }
-  if (host_ != nullptr) std::exchange(host_, nullptr)->release();
+  if (host_ != nullptr && !forked_) std::exchange(host_, nullptr)->release();
   return owner;
 }
 

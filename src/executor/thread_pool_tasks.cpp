@@ -90,6 +90,13 @@ void thread_pool_executor::impl::resume_task(detail::state_base& rest, int prior
   keep_room([&] { accept(rest, priority); });
 }
 
+bool thread_pool_executor::impl::take_back(detail::state_base& call) noexcept {
+  detail::worker* const own = own_worker_here();
+  if (own == nullptr || !own->take_back(call)) return false;
+  call_begins();
+  return true;
+}
+
 void thread_pool_executor::impl::enter(detail::call_registry::entry& e) noexcept {
   const std::lock_guard lock{suspended_mutex_};
   e.next = suspended_;

@@ -80,6 +80,17 @@ void worker::submit(state_base& call) {
   if (c.idle() <= c.parked() && pool_.queue.stimulate()) pool_.try_start_worker();
 }
 
+bool worker::take_back(state_base& call) noexcept {
+  state_base* const newest = deque_.pop();
+  if (newest != &call) {
+    if (newest != nullptr) deque_.push_quietly(newest);
+    return false;
+  }
+  // relaxed, both: as count_one().
+  submitted_.store(submitted_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  return true;
+}
+
 state_base* worker::next() {
   for (;;) {
     if (pool_.queue.has_surplus() && retire(true)) return nullptr;

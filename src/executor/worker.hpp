@@ -67,6 +67,9 @@ class alignas(64) worker final : public waiting_worker, private call_registry {
   /// On its own thread, from within a call. Throws std::bad_alloc.
   void submit(state_base& call);
 
+  /// On its own thread: true if that was the newest call of its deque, which it is no longer.
+  bool take_back(state_base& call) noexcept;
+
   state_base* steal_from() noexcept { return deque_.take(); }
   bool deque_empty() const noexcept { return deque_.empty(); }
   void add_to(worker_totals& totals) const noexcept;

@@ -8,6 +8,7 @@
 //   suspend      a coroutine that awaits something else says so (pending_), and suspends. Only then,
 //                with no coroutine on the stack, does drive() add the listener. So no await_suspend
 //                lets another thread resume the coroutine that is still in it.
+//   join         a coroutine that awaits all() of several tasks: see fork_join.hpp.
 //   go_on        whoever completes what is awaited queues the rest, at the executor of the task.
 //   stop_        a stop request reaches what is awaited through this word:
 //
@@ -48,6 +49,8 @@ struct submit_options;
 namespace detail {
 
 class task_chain;
+class fork_join;
+class forked_chain;
 
 /// What every coroutine of a chain has.
 struct CADRE_API chain_link {
@@ -60,9 +63,13 @@ struct CADRE_API chain_link {
 
   std::coroutine_handle<> handle;
   task_chain* chain = nullptr;
-  chain_link* parent = nullptr;  // goes on when this one is at its end; null: nobody
-  task_host* where = nullptr;    // where it runs
-  bool moved = false;            // it went there by schedule(), and so holds it
+  union {
+    chain_link* parent = nullptr;  // goes on when this one is at its end; null: nobody
+    fork_join* join;               // if it is forked: is told of its end
+  };
+  task_host* where = nullptr;  // where it runs
+  bool moved = false;          // it went there by schedule(), and so holds it
+  bool forked = false;         // it is one of all(), and runs in the chain of who awaits that
 };
 
 class CADRE_API task_chain {
@@ -85,8 +92,23 @@ class CADRE_API task_chain {
   }
   /// `link` is at its end, or yields.
   void leave(chain_link& link) noexcept {
-    if (link.parent != nullptr) run_next(*link.parent);
+    if (link.forked) {
+      child_is_over(*link.join);
+    } else if (link.parent != nullptr) {
+      run_next(*link.parent);
+    }
   }
+  /// `link`, which awaits several tasks, is to go on when all of them are over: fork_join's.
+  void run_next(chain_link& link) noexcept {
+    next_ = link.handle;
+    if (link.where != where_) move_back(link);
+  }
+  /// Throws std::bad_alloc.
+  void open(fork_join& join);
+  /// Throws what the executor does.
+  void fork(state_base& entry) { where_->resume_task(entry, priority_); }
+  void wait_for(fork_join& join) noexcept;
+  void close(fork_join& join) noexcept;
   /// `link` is to go on when `awaited` is done; when the set has one more, or at the deadline; at
   /// `target`. They throw std::bad_alloc; the second one what a timer does, if there is a deadline;
   /// and the last one what a submit() there would.
@@ -104,6 +126,11 @@ class CADRE_API task_chain {
 
   // --- any thread ---
 
+  /// The last of the tasks of `join` is over, and so is the wait for them.
+  void end_join(fork_join& join) noexcept;
+  /// A task of an open all() begins, or ends, in a chain of its own, which is to be stopped with this one.
+  void enter(forked_chain& child) noexcept;
+  void leave(forked_chain& child) noexcept;
   /// For state_base::request_stop(), while the call runs. False if it was asked before.
   bool request_chain_stop() noexcept;
   std::string_view chain_name() const noexcept {
@@ -118,6 +145,9 @@ class CADRE_API task_chain {
   /// Queues the call, with a reference that is the caller's until then; true if it did. What keeps
   /// it from that becomes the call's outcome. Throws std::bad_alloc.
   bool start(local_executor& where, submit_options& options, chain_link& first);
+  /// On a worker: `first`, a task that one of `parent` awaits, is to run where that one runs. What holds
+  /// the executor is `parent`, which outlives this chain.
+  void start_for(const task_chain& parent, chain_link& first, task_host& where) noexcept;
   /// On a worker: runs the chain until it is at its end (complete()), or suspended.
   bool drive(run_context& context) noexcept;
   /// After the frames are gone: gives up the executor. Before the result is published; what it
@@ -126,9 +156,10 @@ class CADRE_API task_chain {
   void reset_extras() noexcept { extras_.reset(); }
 
  private:
+  class forks;
   class rest;
   static constexpr std::uintptr_t asked = 1, busy = 2, listening = 4;
-  enum class wait : std::uint8_t { none, state, set, move };
+  enum class wait : std::uint8_t { none, state, set, move, join };
 
   struct on_stop {
     state_base* self;
@@ -143,10 +174,6 @@ class CADRE_API task_chain {
   /// The first coroutine is at its end: publishes its result.
   virtual bool complete(run_context& context) noexcept = 0;
 
-  void run_next(chain_link& link) noexcept {
-    next_ = link.handle;
-    if (link.where != where_) move_back(link);
-  }
   void move_back(chain_link& link) noexcept;
   rest* get_rest() const noexcept {
     // relaxed: the chain's own; it is written by the chain.
@@ -155,6 +182,8 @@ class CADRE_API task_chain {
   rest& make_rest();
   bool suspend() noexcept;
   void go_on() noexcept;
+  static void child_is_over(fork_join& join) noexcept;
+  void fail_when_joined() noexcept;
   bool open_wait(std::uintptr_t awaited) noexcept;
   void close_wait(std::uintptr_t awaited) noexcept;
   void throw_if_stopped();
@@ -168,6 +197,7 @@ class CADRE_API task_chain {
   int priority_ = 0;
   wait pending_ = wait::none;
   bool stopped_ = false;  // the wait was ended by a stop request
+  bool forked_ = false;   // another chain, which outlives this one, holds the executor
   sync::atomic<std::uintptr_t> stop_{0};
 };
 

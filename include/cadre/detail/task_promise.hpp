@@ -104,7 +104,10 @@ struct chain_promise : chain_link {
 template <typename T>
 class task_result {
  public:
-  void set_error() noexcept { result_.template emplace<2>(caught("task")); }
+  void set_error() noexcept { set_error(caught("task")); }
+  void set_error(std::exception_ptr reason) noexcept {
+    result_.template emplace<2>(std::move(reason));
+  }
 
   T take() {
     if (auto* error = std::get_if<2>(&result_)) std::rethrow_exception(std::move(*error));

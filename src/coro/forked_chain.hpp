@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// forked_chain: the chain of a task that runs beside others, for one that awaits them all.
+#pragma once
+
+#include <cadre/detail/fork_join.hpp>
+#include <cadre/detail/task_chain.hpp>
+
+#include <exception>
+#include <string_view>
+#include <utility>
+
+namespace cadre::detail {
+
+class forked_chain final : public state_base, private task_chain {
+ public:
+  forked_chain(fork_join& of, forked_task& task) noexcept
+      : state_base{std::uint32_t{1}},
+        task_chain{static_cast<state_base&>(*this)},
+        of_{of},
+        task_{task} {}
+
+  /// On a worker, for the entry of the task. As task_chain::drive().
+  bool begin(run_context& context) noexcept {
+    task_chain& parent = *of_.parent_.chain;
+    start_for(parent, *task_.link, *of_.parent_.where);
+    parent.enter(*this);
+    return drive(context);
+  }
+
+  /// It will not go on; its frames are destroyed by who awaits it.
+  void fail(std::exception_ptr reason) noexcept override {
+    task_.fail(*task_.link, std::move(reason));
+    end();
+  }
+  bool request_stop() noexcept override { return request_chain_stop(); }
+  std::string_view name() const noexcept override { return of_.parent_.chain->chain_name(); }
+
+ private:
+  friend task_chain;
+
+  ~forked_chain() override = default;
+
+  bool complete(run_context& context) noexcept override {
+    context.census = nullptr;  // who awaits it may go on in this worker's queue
+    context.about_to_publish(true);
+    end();
+    return true;
+  }
+
+  void end() noexcept {
+    of_.parent_.chain->leave(*this);
+    const ref<state_base> keep = retire();
+    of_.arrive();
+  }
+
+  fork_join& of_;
+  forked_task& task_;
+  // Of those of the same parent; guarded by its mutex.
+  forked_chain* previous_ = nullptr;
+  forked_chain* next_ = nullptr;
+  bool asked_to_stop_ = false;
+};
+
+}  // namespace cadre::detail
