@@ -23,7 +23,7 @@ bool fork_entry::run(run_context& context) noexcept {
 }
 
 void fork_entry::fail(std::exception_ptr reason) noexcept {
-  task_->fail(*task_->link, std::move(reason));
+  task_->fail(*task_->link, or_cancelled(std::move(reason)));
 }
 
 std::string_view fork_entry::name() const noexcept { return join_->parent_.chain->chain_name(); }

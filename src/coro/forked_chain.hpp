@@ -11,6 +11,9 @@
 
 namespace cadre::detail {
 
+/// Of an executor that will not run a task; null, if that was cancelled with all that is pending.
+std::exception_ptr or_cancelled(std::exception_ptr reason);
+
 class forked_chain final : public state_base, private task_chain {
  public:
   forked_chain(fork_join& of, forked_task& task) noexcept

@@ -12,6 +12,17 @@
 
 namespace cadre::detail {
 
+std::exception_ptr or_cancelled(std::exception_ptr reason) {
+  if (reason != nullptr) return reason;
+  try {
+    throw cancelled_error{
+        "task: its executor was shut down, with cancel_pending or at its deadline, when the task was "
+        "to go on there; let tasks end before their executor"};
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
 /// What a chain knows of the tasks that it awaits by all().
 class task_chain::forks {
  public:
@@ -67,6 +78,7 @@ class task_chain::rest final : public state_base, public listener {
   /// It will not be run: the frames are destroyed where they are.
   void fail(std::exception_ptr reason) noexcept override {
     const ref keep{&chain_.self_};
+    reason = or_cancelled(std::move(reason));
     end_wait();  // a stop request may be using what the frames hold
     forks* const open = get_forks();
     if (open == nullptr || open->innermost == nullptr) return chain_.self_.fail(std::move(reason));

@@ -5,6 +5,7 @@
 #include <cadre/coro.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/inline_executor.hpp>
+#include <cadre/manual_executor.hpp>
 #include <cadre/promise.hpp>
 #include <cadre/thread_pool_executor.hpp>
 
@@ -108,6 +109,18 @@ TEST_F(task_end, shutdown_waits_for_a_suspended_task) {
 
   closer.join();
   EXPECT_EQ(f.get(), 2);
+}
+
+TEST_F(task_end, that_was_to_go_on_when_its_executor_ended_is_told_so) {
+  manual_executor queue;
+  promise<int> later;
+  auto f = spawn(queue, await_deeper(later.get_future()));
+  queue.run_one();
+  later.set_value(1);
+
+  queue.shutdown({.cancel_pending = true});
+
+  EXPECT_THROW(f.get(), cancelled_error);
 }
 
 TEST_F(task_end, shutdown_without_waiting_lets_it_end) {

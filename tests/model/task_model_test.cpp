@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A task that waits, what it waits for, and who stops it, under every schedule.
 #include <gtest/gtest.h>
+#include <cadre/all.hpp>
 #include <cadre/coro.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/inline_executor.hpp>
@@ -33,6 +34,11 @@ task<int> await_next(std::vector<future<int>> all) {
 task<int> await_both(future<int> first, future<int> second) {
   co_await first;
   co_return co_await second;
+}
+
+task<int> await_all(future<int> first, future<int> second) {
+  auto [a, b] = co_await cadre::all(await(std::move(first)), await(std::move(second)));
+  co_return (a + b) / 2;
 }
 
 task<int> take_token(future<int> first, std::stop_token& token) {
@@ -207,6 +213,51 @@ TEST(task_model, a_limit_lets_go_of_its_set_when_the_wait_is_closed) {
           if (limit.expire()) ++waiter.ended;
         });
     check(waiter.ended.load() == 1, "it went on once");
+  }));
+}
+
+// Red when who awaits gives up its part of the count before it has suspended, or nobody does.
+TEST(task_model, goes_on_once_when_all_that_it_awaits_ends_while_it_begins_to_wait) {
+  EXPECT_TRUE(holds([] {
+    cadre::inline_executor here;
+    promise<int> first;
+    promise<int> second;
+    future<int> f;
+    in_parallel([&, a = first.get_future(), b = second.get_future()] {
+                  f = cadre::spawn(here, await_all(a, b));
+                },
+                [&] { first.set_value(42); }, [&] { second.set_value(42); });
+    check(f.done() && f.get() == 42, "it has the value");
+  }));
+}
+
+// Red when a child begins without looking whether a stop was requested, or the stop misses one.
+TEST(task_model, ends_once_when_it_is_stopped_while_all_that_it_awaits_begins) {
+  EXPECT_TRUE(holds([] {
+    cadre::inline_executor here;
+    promise<int> begun;
+    promise<int> first;
+    promise<int> second;
+    const auto after = [](future<int> before, future<int> a, future<int> b) -> task<int> {
+      co_await before;
+      co_return co_await await_all(std::move(a), std::move(b));
+    };
+    const auto f = cadre::spawn(
+        here, after(begun.get_future(), first.get_future(), second.get_future()));
+    in_parallel([&] { set(begun); }, [&] { f.request_stop(); });
+    check(f.done() && f.exception() != nullptr, "the stop reached it");
+  }));
+}
+
+// Red when the stop uses a child that has ended.
+TEST(task_model, ends_once_when_it_is_stopped_while_all_that_it_awaits_ends) {
+  EXPECT_TRUE(holds([] {
+    cadre::inline_executor here;
+    promise<int> first;
+    promise<int> second;
+    const auto f = cadre::spawn(here, await_all(first.get_future(), second.get_future()));
+    in_parallel([&] { f.request_stop(); }, [&] { set(first); }, [&] { set(second); });
+    check_outcome(f);
   }));
 }
 
