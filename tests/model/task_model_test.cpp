@@ -216,7 +216,7 @@ TEST(task_model, a_limit_lets_go_of_its_set_when_the_wait_is_closed) {
   }));
 }
 
-// Red when who awaits gives up its part of the count before it has suspended, or nobody does.
+// Red when nobody goes on, since a part of the count is given up by none, or two do.
 TEST(task_model, goes_on_once_when_all_that_it_awaits_ends_while_it_begins_to_wait) {
   EXPECT_TRUE(holds([] {
     cadre::inline_executor here;
