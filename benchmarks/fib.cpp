@@ -2,9 +2,13 @@
 // What does a fork cost in fib(30), where each of 1,346,268 calls submits one branch, computes
 // the other and waits for the first?
 //
+// cadre_all computes both by coroutines: a fork is an all() of two tasks.
+//
 // boost_asio, tbb_arena, eigen and python are not here: a worker that waits for a future is lost
 // to their pools, and two workers are soon lost. tbb_task_group forks by its own idiom, whose
 // wait runs other tasks. std_async makes a thread per fork and gets a smaller n.
+#include <cadre/all.hpp>
+
 #include "peers.hpp"
 
 namespace {
@@ -38,6 +42,17 @@ void measure_cadre(const bench::report& report) {
   report("threads", bench::thread_count());
 }
 
+cadre::task<int> fib_all(int n) {
+  if (n < 2) co_return n;
+  const auto [first, second] = co_await cadre::all(fib_all(n - 1), fib_all(n - 2));
+  co_return first + second;
+}
+
+void measure_all(const bench::report& report) {
+  cadre::thread_pool_executor pool{{.max_workers = bench::workers}};
+  measure(report, 30, [&](int n) { return cadre::spawn(pool, fib_all(n)).get(); });
+}
+
 int fib_tbb(int n) {
   if (n < 2) return n;
   int first = 0;
@@ -68,5 +83,8 @@ void measure_async(const bench::report& report) { measure(report, 14, fib_async)
 int main(int argc, char** argv) {
   return bench::run(
       "fib", argc, argv,
-      {{"cadre", measure_cadre}, {"tbb_task_group", measure_tbb}, {"std_async", measure_async}});
+      {{"cadre", measure_cadre},
+       {"cadre_all", measure_all},
+       {"tbb_task_group", measure_tbb},
+       {"std_async", measure_async}});
 }
