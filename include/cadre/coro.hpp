@@ -77,6 +77,7 @@ class [[nodiscard]] task {
 
  private:
   friend promise_type;
+  friend detail::all_access;
   explicit task(promise_type& promise) noexcept : frame_{promise} {}
 
   detail::frame<promise_type> frame_;

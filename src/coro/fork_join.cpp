@@ -11,7 +11,7 @@ bool fork_entry::run(run_context& context) noexcept {
   context.census = nullptr;  // who awaits it may go on in this worker's queue
   try {
     using ref = detail::ref<forked_chain>;
-    const ref made{new forked_chain{*join_, *task_}, ref::adopt{}};
+    const ref made{new forked_chain{*this}, ref::adopt{}};
     // relaxed: this entry counts as well, so nobody comes to the end.
     join_->open_.fetch_add(1, std::memory_order_relaxed);
     return made->begin(context);
@@ -23,7 +23,7 @@ bool fork_entry::run(run_context& context) noexcept {
 }
 
 void fork_entry::fail(std::exception_ptr reason) noexcept {
-  task_->fail(*task_->link, or_cancelled(std::move(reason)));
+  fail_task_(*task_, or_cancelled(std::move(reason)));
 }
 
 std::string_view fork_entry::name() const noexcept { return join_->parent_.chain->chain_name(); }
@@ -32,46 +32,43 @@ void fork_entry::operator delete(fork_entry* self, std::destroying_delete_t) noe
   self->join_->arrive();
 }
 
-void fork_join::begin(forked_task* tasks, fork_entry* entries, std::size_t count) {
+void fork_join::begin(chain_link& first, std::span<fork_entry> others) {
   task_chain& chain = *parent_.chain;
   chain.open(*this);
-  tasks_ = tasks;
-  entries_ = entries;
-  count_ = static_cast<std::uint32_t>(count);
+  others_ = others;
   // relaxed: the queue orders what others do with it.
-  open_.store(count_, std::memory_order_relaxed);
+  open_.store(static_cast<std::uint32_t>(1 + others.size()), std::memory_order_relaxed);
   try {
-    for (std::size_t i = count - 1; i != 0; --i) {
-      entries[i - 1].join_ = this;
-      entries[i - 1].task_ = &tasks[i];
-      chain.fork(entries[i - 1]);
+    while (handed_out_ != others.size()) {
+      fork_entry& next = others[others.size() - 1 - handed_out_];
+      next.join_ = this;
+      chain.fork(next);
       ++handed_out_;
     }
   } catch (...) {
     // The executor has no memory, or takes no more: the others are run here.
   }
-  taken_back_ = count_ - 1 - handed_out_;
-  run_next();
+  taken_back_ = static_cast<std::uint32_t>(others.size() - handed_out_);
+  run(first);
 }
 
-void fork_join::run_next() noexcept {
-  chain_link& next = *tasks_[next_++].link;
-  next.chain = parent_.chain;
-  next.where = parent_.where;
-  next.forked = true;
-  next.join = this;
-  parent_.chain->run_next(next);
+void fork_join::run(chain_link& task) noexcept {
+  task.chain = parent_.chain;
+  task.where = parent_.where;
+  task.forked = true;
+  task.join = this;
+  parent_.chain->run_next(task);
 }
 
 void fork_join::child_over() noexcept {
-  if (next_ < count_ - handed_out_) return run_next();
-  if (next_ != count_ && parent_.where->take_back(entries_[next_ - 1])) {
+  if (next_ < others_.size() - handed_out_) return run(*others_[next_++].task_);
+  if (next_ != others_.size() && parent_.where->take_back(others_[next_])) {
     ++taken_back_;
-    return run_next();
+    return run(*others_[next_++].task_);
   }
-  next_ = count_;  // the others were taken later than that one, or not at all: somebody will
+  next_ = others_.size();  // the others were taken before that one, or lie below another call
   task_chain& chain = *parent_.chain;
-  if (1 + taken_back_ != count_) return chain.wait_for(*this);
+  if (taken_back_ != others_.size()) return chain.wait_for(*this);
   chain.close(*this);
   chain.run_next(parent_);
 }

@@ -16,23 +16,24 @@ std::exception_ptr or_cancelled(std::exception_ptr reason);
 
 class forked_chain final : public state_base, private task_chain {
  public:
-  forked_chain(fork_join& of, forked_task& task) noexcept
+  explicit forked_chain(const fork_entry& entry) noexcept
       : state_base{std::uint32_t{1}},
         task_chain{static_cast<state_base&>(*this)},
-        of_{of},
-        task_{task} {}
+        of_{*entry.join_},
+        task_{*entry.task_},
+        fail_task_{entry.fail_task_} {}
 
   /// On a worker, for the entry of the task. As task_chain::drive().
   bool begin(run_context& context) noexcept {
     task_chain& parent = *of_.parent_.chain;
-    start_for(parent, *task_.link, *of_.parent_.where);
+    start_for(parent, task_, *of_.parent_.where);
     parent.enter(*this);
     return drive(context);
   }
 
   /// It will not go on; its frames are destroyed by who awaits it.
   void fail(std::exception_ptr reason) noexcept override {
-    task_.fail(*task_.link, std::move(reason));
+    fail_task_(task_, std::move(reason));
     end();
   }
   bool request_stop() noexcept override { return request_chain_stop(); }
@@ -57,7 +58,8 @@ class forked_chain final : public state_base, private task_chain {
   }
 
   fork_join& of_;
-  forked_task& task_;
+  chain_link& task_;
+  const fork_entry::fail_function fail_task_;
   // Of those of the same parent; guarded by its mutex.
   forked_chain* previous_ = nullptr;
   forked_chain* next_ = nullptr;

@@ -21,22 +21,23 @@
 #include <cstdint>
 #include <exception>
 #include <new>
+#include <span>
 #include <string_view>
 
 namespace cadre::detail {
 
-/// One of the tasks.
-struct forked_task {
-  chain_link* link = nullptr;
-  /// Instead of its result.
-  void (*fail)(chain_link&, std::exception_ptr) noexcept = nullptr;
-};
-
-/// A task as the executor's queue has it. It lies in the frame of who awaits the task.
+/// A task as the executor's queue has it. Who awaits the task owns it.
 class CADRE_API fork_entry final : public state_base {
  public:
+  /// Makes the task fail with that, instead of what it returned.
+  using fail_function = void (*)(chain_link& task, std::exception_ptr reason) noexcept;
+
   fork_entry() noexcept : state_base{posted} {}
   ~fork_entry() override = default;
+  void set(chain_link& task, fail_function fail_task) noexcept {
+    task_ = &task;
+    fail_task_ = fail_task;
+  }
 
   bool run(run_context& context) noexcept override;
   void fail(std::exception_ptr reason) noexcept override;
@@ -49,8 +50,11 @@ class CADRE_API fork_entry final : public state_base {
 
  private:
   friend fork_join;
+  friend forked_chain;
+
   fork_join* join_ = nullptr;
-  forked_task* task_ = nullptr;
+  chain_link* task_ = nullptr;
+  fail_function fail_task_ = nullptr;
 };
 
 class CADRE_API fork_join {
@@ -59,9 +63,9 @@ class CADRE_API fork_join {
   fork_join(const fork_join&) = delete;
   fork_join& operator=(const fork_join&) = delete;
 
-  /// Begins the `count` tasks, at least 1; `entries` are for all but the first. The parent is suspended, and
-  /// goes on when they are over. Throws std::bad_alloc, and then nothing happened.
-  void begin(forked_task* tasks, fork_entry* entries, std::size_t count);
+  /// Begins the task `first` and those of the entries. The parent is suspended, and goes on when they are
+  /// over. Throws std::bad_alloc, and then nothing happened.
+  void begin(chain_link& first, std::span<fork_entry> others);
 
  private:
   friend fork_entry;
@@ -69,7 +73,7 @@ class CADRE_API fork_join {
   friend task_chain;
 
   void child_over() noexcept;
-  void run_next() noexcept;
+  void run(chain_link& task) noexcept;
   /// True for whoever is the last one to use this.
   bool leave(std::uint32_t parts) noexcept {
     // acq_rel: pairs with those of the others, so that the last one sees what all did.
@@ -83,12 +87,10 @@ class CADRE_API fork_join {
   bool leave_as_parent() noexcept { return leave(1 + taken_back_); }
 
   chain_link& parent_;
-  forked_task* tasks_ = nullptr;
-  fork_entry* entries_ = nullptr;
-  std::uint32_t count_ = 0;
-  std::uint32_t next_ = 0;        // to be run by this chain
-  std::uint32_t handed_out_ = 0;  // from the end on
-  std::uint32_t taken_back_ = 0;  // of these
+  std::span<fork_entry> others_;
+  std::size_t next_ = 0;          // of them, to be run by this chain
+  std::size_t handed_out_ = 0;    // from the end on
+  std::uint32_t taken_back_ = 0;  // of these, and those that were not handed out
   fork_join* outer_ = nullptr;    // that was open in this chain before
   sync::atomic<std::uint32_t> open_{0};
 };

@@ -24,6 +24,8 @@ class task;
 
 namespace detail {
 
+struct all_access;
+
 template <typename T>
 inline constexpr bool is_task = false;
 template <typename T>
