@@ -81,10 +81,9 @@ void measure_async(const bench::report& report) { measure(report, 14, fib_async)
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::run(
-      "fib", argc, argv,
-      {{"cadre", measure_cadre},
-       {"cadre_all", measure_all},
-       {"tbb_task_group", measure_tbb},
-       {"std_async", measure_async}});
+  return bench::run("fib", argc, argv,
+                    {{"cadre", measure_cadre},
+                     {"cadre_all", measure_all},
+                     {"tbb_task_group", measure_tbb},
+                     {"std_async", measure_async}});
 }

@@ -22,7 +22,8 @@ cadre::task<> sort(std::span<int> values) {
   }
   const auto half = static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), values.begin() + half, values.end());
-  co_await cadre::all(sort(values.first(values.size() / 2)), sort(values.subspan(values.size() / 2)));
+  co_await cadre::all(sort(values.first(values.size() / 2)),
+                      sort(values.subspan(values.size() / 2)));
 }
 // [/sort]
 

@@ -92,9 +92,7 @@ class all_awaiter : fork_join {
   }
   std::tuple<value_of_task<Ts>...> await_resume() {
     return std::apply(
-        [](const auto&... each) {
-          return std::tuple<value_of_task<Ts>...>{take_value(each)...};
-        },
+        [](const auto&... each) { return std::tuple<value_of_task<Ts>...>{take_value(each)...}; },
         tasks_);
   }
 

@@ -16,7 +16,8 @@ std::exception_ptr or_cancelled(std::exception_ptr reason) {
   if (reason != nullptr) return reason;
   try {
     throw cancelled_error{
-        "task: its executor was shut down, with cancel_pending or at its deadline, when the task was "
+        "task: its executor was shut down, with cancel_pending or at its deadline, when the task "
+        "was "
         "to go on there; let tasks end before their executor"};
   } catch (...) {
     return std::current_exception();
@@ -389,9 +390,7 @@ void task_chain::enter(forked_chain& child) noexcept {
   if ((stop_.load(std::memory_order_seq_cst) & asked) != 0) child.request_stop();
 }
 
-void task_chain::leave(forked_chain& child) noexcept {
-  get_rest()->get_forks()->leave(child);
-}
+void task_chain::leave(forked_chain& child) noexcept { get_rest()->get_forks()->leave(child); }
 
 // --- stop ---
 

@@ -223,9 +223,8 @@ TEST(task_model, goes_on_once_when_all_that_it_awaits_ends_while_it_begins_to_wa
     promise<int> first;
     promise<int> second;
     future<int> f;
-    in_parallel([&, a = first.get_future(), b = second.get_future()] {
-                  f = cadre::spawn(here, await_all(a, b));
-                },
+    in_parallel([&, a = first.get_future(),
+                 b = second.get_future()] { f = cadre::spawn(here, await_all(a, b)); },
                 [&] { first.set_value(42); }, [&] { second.set_value(42); });
     check(f.done() && f.get() == 42, "it has the value");
   }));
@@ -242,8 +241,8 @@ TEST(task_model, ends_once_when_it_is_stopped_while_all_that_it_awaits_begins) {
       co_await before;
       co_return co_await await_all(std::move(a), std::move(b));
     };
-    const auto f = cadre::spawn(
-        here, after(begun.get_future(), first.get_future(), second.get_future()));
+    const auto f =
+        cadre::spawn(here, after(begun.get_future(), first.get_future(), second.get_future()));
     in_parallel([&] { set(begun); }, [&] { f.request_stop(); });
     check(f.done() && f.exception() != nullptr, "the stop reached it");
   }));
