@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BENCHES = (
-    "submit_get submit_get_2p post latency_hot latency_cold fib map_tiny map_small map_medium for_each "
-    "memory idle await queue "
+    "submit_get submit_get_2p post latency_hot latency_cold fib recursion map_tiny map_small "
+    "map_medium for_each continuations timers first_call memory idle await queue "
     "proc_submit_get proc_latency proc_rate proc_payload proc_start proc_map proc_crash proc_memory"
 ).split()
 
@@ -78,12 +78,15 @@ class Limit:
     limit: float
     metric: str
     variant: str = ""
+    ours: str = "cadre"
 
     def __str__(self):
-        return f"{self.metric} {'>=' if self.metric in MORE_IS_BETTER else '<='} {self.limit:g}"
+        name = "" if self.ours == "cadre" else f"{self.ours} "
+        sign = ">=" if self.metric in MORE_IS_BETTER else "<="
+        return f"{name}{self.metric} {sign} {self.limit:g}"
 
     def judge(self, medians):
-        ours = medians["cadre", self.metric, self.variant]
+        ours = medians[self.ours, self.metric, self.variant]
         more_is_better = self.metric in MORE_IS_BETTER
         return f"{ours:.4g}", (self.limit / ours if more_is_better else ours / self.limit) - 1
 
@@ -126,7 +129,23 @@ BARS = {
         Times(1, ("boost_asio",), "p50_ns", "x"),
         *(Times(1, ("boost_asio", *TBB), metric, "crowded") for metric in ("p50_ns", "p99_ns")),
     ],
-    "fib": [Limit(60, "ns_per_fork"), Limit(3, "threads")],
+    "fib": [
+        Limit(45, "ns_per_fork"),
+        Limit(60, "ns_per_fork", ours="cadre_all"),
+        Limit(3, "threads"),
+    ],
+    "recursion": [
+        Times(1 / 1.2, ("tbb_task_group",), "ns_per_node", variant, ours=ours)
+        for variant in ("skynet", "queens", "tree")
+        for ours in ("cadre_futures", "cadre_all")
+    ],
+    "continuations": [
+        Limit(100, "ns_per_call", "when_all"),
+        Limit(150, "ns_per_call", "chain"),
+        Limit(250, "ns_per_call", "fan"),
+    ],
+    "timers": [Limit(1000, "ns_to_set"), Times(1, ("boost_asio",), "ns_to_set")],
+    "first_call": [Limit(25_000, "p50_ns", ours="cadre_prestarted")],
     "map_tiny": [Times(WITHIN_5_PERCENT, PARALLEL_FOR, "speedup", ours=ours) for ours in MAPS],
     "map_small": [
         Times(factor, peers, "speedup", ours=ours)
