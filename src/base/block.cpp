@@ -165,7 +165,8 @@ void* pop(magazine& m) noexcept {
   return block;
 }
 
-void* refill_and_pop(std::size_t c) {
+// noinline, here and below: else the usual way saves the registers that only this one needs.
+[[gnu::noinline, gnu::cold]] void* refill_and_pop(std::size_t c) {
   if (!usable()) {
     magazine* m = depots[c].exchange_for_full(nullptr);
     void* block = pop(*m);
@@ -181,7 +182,7 @@ void* refill_and_pop(std::size_t c) {
   return pop(*current);
 }
 
-void make_room_and_push(std::size_t c, void* block) noexcept {
+[[gnu::noinline, gnu::cold]] void make_room_and_push(std::size_t c, void* block) noexcept {
   if (!usable()) {
     magazine* m = depots[c].exchange_for_empty(nullptr);
     if (m == nullptr) return;  // out of memory: this block is lost, which frees none but harms none

@@ -103,8 +103,9 @@ void thread_pool_executor::impl::enqueue(detail::state_base& call, int priority)
   keep_room([&] { accept(call, priority); });
 }
 
-/// On a worker.
-void thread_pool_executor::impl::repost(detail::worker& own, detail::state_base& call) {
+/// On a worker. noinline: else who submits from outside saves the registers that this needs.
+[[gnu::noinline]] void thread_pool_executor::impl::repost(detail::worker& own,
+                                                          detail::state_base& call) {
   detail::note_submission(call);
   keep_room([&] { own.repost(call); });
 }
