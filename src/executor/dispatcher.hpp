@@ -109,6 +109,11 @@ class dispatcher {
 
   /// After work was made visible elsewhere (a worker's deque): true if a worker should be started.
   bool stimulate() noexcept;
+  /// False if it would do nothing, as where all workers are busy and there are enough.
+  bool may_stimulate() const noexcept {
+    const census c = now();
+    return c.idle() <= c.parked() && (c.parked() != 0 || c.live() < wanted(c));
+  }
 
   // --- workers ---
 

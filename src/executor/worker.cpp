@@ -76,8 +76,7 @@ void worker::submit(state_base& call) {
     submitted_.store(submitted_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     throw;
   }
-  const census c = pool_.queue.now();
-  if (c.idle() <= c.parked() && pool_.queue.stimulate()) pool_.try_start_worker();
+  if (pool_.queue.may_stimulate() && pool_.queue.stimulate()) pool_.try_start_worker();
 }
 
 bool worker::take_back(state_base& call) noexcept {
