@@ -7,22 +7,24 @@
 //       co_return a + b;
 //     }
 //
-// Where      The tasks run where the one that awaits them does. The first begins at once, on its worker; the
-//            others when a worker takes them, the last one first, or else one after the other on this worker:
-//            so where nobody is idle, they cost little more than to await each in turn. While one is
-//            suspended, the others go on, also on executors with one thread.
+// Where      The tasks run where the one that awaits them does. The first begins at once, on its thread; when it
+//            ends, the next one, and so on. On a thread pool idle workers take tasks meanwhile, the last one first.
+//            On other executors the others are run by the same thread. If one is suspended, the others go on.
 // End        co_await all() ends when all tasks have ended, whatever happens: so they may use what the
-//            task that awaits them has. If some throw, the others go on, and then it throws the exception of
-//            the first of these in the order of the arguments. To stop the others, request it: a task may own
-//            a std::stop_source for them.
+//            task that awaits them has. If some throw, the others go on, and then it throws the exception of the
+//            first of these in the order of the arguments; nobody is told of the other exceptions. Their frames,
+//            with their arguments and values, live until co_await all() is over.
 // Stopping   All have the stop token of the task that awaits them: see coro.hpp. A task that has not begun
-//            begins all the same, and finds the stop requested.
-// Shutdown   They are parts of the task that awaits them: shutdown() waits for them, and cancels none.
+//            begins all the same, and finds the stop requested. One that fails does not stop the others.
+// Shutdown   They are parts of the task that awaits them: shutdown() of a thread pool waits for them, and
+//            cancels none. Elsewhere: as coro.hpp says of that task.
 // Errors     invalid_state_error for an empty task. std::bad_alloc: nothing began. A task for whose own run
 //            there is no memory, or which the executor will not run any more, fails with that.
-// Cost       64 bytes for each task but the first, in the frame of who awaits them; for a list, a block of that
-//            size. Once for each spawned task, 256 bytes; else only what other workers take is allocated: 160
-//            bytes each.
+// Statistics What another worker took counts as a call that was submitted; the others do not.
+// Cost       30 to 60 ns more than to await two tasks in turn, where nobody is idle. 64 bytes for each task but
+//            the first, in the frame of who awaits them; for a list, a block of that size, and one for the
+//            values. Once for each spawned task, 256 bytes; else only what other workers take is allocated: 160
+//            bytes each. No stack; but on an inline_executor some for each level at which tasks are suspended.
 // Source     Python's asyncio.gather.
 #pragma once
 
@@ -33,6 +35,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <tuple>
 #include <type_traits>
@@ -128,7 +131,10 @@ class all_of_awaiter : fork_join {
     if constexpr (std::is_void_v<T>) {
       for (const auto& each : tasks_) all_access::promise_of(each).take();
     } else {
-      std::vector<T> values;
+      using value = std::conditional_t<std::is_reference_v<T>,
+                                       std::reference_wrapper<std::remove_reference_t<T>>,
+                                       std::remove_const_t<T>>;
+      std::vector<value> values;
       values.reserve(tasks_.size());
       for (const auto& each : tasks_) values.push_back(all_access::promise_of(each).take());
       return values;
@@ -143,8 +149,12 @@ class all_of_awaiter : fork_join {
 template <typename T>
 struct all_of_request {
   std::vector<task<T>> tasks;
+  bool used = false;
 
-  all_of_awaiter<T> await_in(chain_link& self) && { return {self, std::move(tasks)}; }
+  all_of_awaiter<T> await_in(chain_link& self) && {
+    if (std::exchange(used, true)) throw_empty_task("all");
+    return {self, std::move(tasks)};
+  }
 };
 
 }  // namespace detail
@@ -156,11 +166,17 @@ template <typename... Ts>
   return {{std::move(tasks)...}};
 }
 
-/// co_await all(tasks): the values of all of them, in the order of the tasks; nothing for void.
+/// co_await all(std::move(tasks)): a std::vector of the values, in the order of the tasks; of
+/// std::reference_wrapper for references; nothing for void.
 template <typename T>
-  requires(!std::is_reference_v<T>)
-[[nodiscard]] detail::all_of_request<T> all(std::vector<task<T>> tasks) {
+  requires(!std::is_rvalue_reference_v<T>)
+[[nodiscard]] detail::all_of_request<T> all(std::vector<task<T>>&& tasks) {
   return {std::move(tasks)};
+}
+template <typename T>
+void all(const std::vector<task<T>>&) {
+  static_assert(detail::never_true<T>,
+                "cadre: all() uses the tasks up: co_await all(std::move(tasks))");
 }
 
 }  // namespace cadre

@@ -6,6 +6,12 @@
 #include "coro/forked_chain.hpp"
 
 namespace cadre::detail {
+namespace {
+
+// Linked by queue_next. They belong to chains that are on this thread.
+constinit thread_local fork_entry* newest_kept = nullptr;
+
+}  // namespace
 
 bool fork_entry::run(run_context& context) noexcept {
   context.census = nullptr;  // who awaits it may go on in this worker's queue
@@ -38,11 +44,16 @@ void fork_join::begin(chain_link& first, std::span<fork_entry> others) {
   others_ = others;
   // relaxed: the queue orders what others do with it.
   open_.store(static_cast<std::uint32_t>(1 + others.size()), std::memory_order_relaxed);
+  const bool shares = parent_.where->has_thieves();
   try {
     while (handed_out_ != others.size()) {
       fork_entry& next = others[others.size() - 1 - handed_out_];
       next.join_ = this;
-      chain.fork(next);
+      if (shares) {
+        chain.fork(next);
+      } else {
+        next.queue_next = std::exchange(newest_kept, &next);
+      }
       ++handed_out_;
     }
   } catch (...) {
@@ -50,6 +61,27 @@ void fork_join::begin(chain_link& first, std::span<fork_entry> others) {
   }
   taken_back_ = static_cast<std::uint32_t>(others.size() - handed_out_);
   run(first);
+}
+
+fork_entry* fork_join::kept_here() noexcept { return newest_kept; }
+
+void fork_join::hand_out_kept(fork_entry* mark) noexcept {
+  while (newest_kept != mark) {
+    fork_entry& next = *newest_kept;
+    newest_kept = static_cast<fork_entry*>(next.queue_next);
+    try {
+      next.join_->parent_.chain->fork_for(next.join_->parent_, next);
+    } catch (...) {
+      next.fail(std::current_exception());
+      next.release();
+    }
+  }
+}
+
+bool fork_join::take_back(fork_entry& entry) noexcept {
+  if (newest_kept != &entry) return parent_.where->take_back(entry);
+  newest_kept = static_cast<fork_entry*>(entry.queue_next);
+  return true;
 }
 
 void fork_join::run(chain_link& task) noexcept {
@@ -62,7 +94,7 @@ void fork_join::run(chain_link& task) noexcept {
 
 void fork_join::child_over() noexcept {
   if (next_ < others_.size() - handed_out_) return run(*others_[next_++].task_);
-  if (next_ != others_.size() && parent_.where->take_back(others_[next_])) {
+  if (next_ != others_.size() && take_back(others_[next_])) {
     ++taken_back_;
     return run(*others_[next_++].task_);
   }

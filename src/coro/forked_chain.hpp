@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
-// forked_chain: the chain of a task that runs beside others, for one that awaits them all.
+// forked_chain: the chain of a task that runs beside others, for one that awaits them all; and what the chain of
+// that one knows of them.
 #pragma once
 
 #include <cadre/detail/fork_join.hpp>
 #include <cadre/detail/task_chain.hpp>
 
 #include <exception>
+#include <mutex>
 #include <string_view>
 #include <utility>
+
+#include "sync/mutex.hpp"
 
 namespace cadre::detail {
 
@@ -51,6 +55,8 @@ class forked_chain final : public state_base, private task_chain {
     return true;
   }
 
+  task_chain* awaited_by() noexcept override { return of_.parent_.chain; }
+
   void end() noexcept {
     of_.parent_.chain->leave(*this);
     const ref<state_base> keep = retire();
@@ -64,6 +70,44 @@ class forked_chain final : public state_base, private task_chain {
   forked_chain* previous_ = nullptr;
   forked_chain* next_ = nullptr;
   bool asked_to_stop_ = false;
+};
+
+/// What a chain knows of the tasks that it awaits by all().
+class task_chain::forks {
+ public:
+  void enter(forked_chain& child) noexcept {
+    const std::lock_guard lock{mutex_};
+    child.next_ = children_;
+    if (children_ != nullptr) children_->previous_ = &child;
+    children_ = &child;
+  }
+  void leave(forked_chain& child) noexcept {
+    const std::lock_guard lock{mutex_};
+    (child.previous_ == nullptr ? children_ : child.previous_->next_) = child.next_;
+    if (child.next_ != nullptr) child.next_->previous_ = child.previous_;
+  }
+  void stop_children() noexcept {
+    while (const ref<forked_chain> child = next_to_stop()) child->request_stop();
+  }
+
+  std::unique_lock<sync::mutex> hold() noexcept { return std::unique_lock{mutex_}; }
+
+  // The chain's own, or, if it waits for a join, of who ends that.
+  fork_join* innermost = nullptr;  // that is open
+  std::exception_ptr failure;      // of the executor, which runs the chain no more
+
+ private:
+  /// A child that was not asked yet.
+  ref<forked_chain> next_to_stop() noexcept {
+    const std::lock_guard lock{mutex_};
+    forked_chain* child = children_;
+    while (child != nullptr && child->asked_to_stop_) child = child->next_;
+    if (child != nullptr) child->asked_to_stop_ = true;
+    return ref{child};
+  }
+
+  sync::mutex mutex_;
+  forked_chain* children_ = nullptr;  // guarded by mutex_: those that run, or wait
 };
 
 }  // namespace cadre::detail

@@ -24,42 +24,6 @@ std::exception_ptr or_cancelled(std::exception_ptr reason) {
   }
 }
 
-/// What a chain knows of the tasks that it awaits by all().
-class task_chain::forks {
- public:
-  void enter(forked_chain& child) noexcept {
-    const std::lock_guard lock{mutex_};
-    child.next_ = children_;
-    if (children_ != nullptr) children_->previous_ = &child;
-    children_ = &child;
-  }
-  void leave(forked_chain& child) noexcept {
-    const std::lock_guard lock{mutex_};
-    (child.previous_ == nullptr ? children_ : child.previous_->next_) = child.next_;
-    if (child.next_ != nullptr) child.next_->previous_ = child.previous_;
-  }
-  void stop_children() noexcept {
-    while (const ref<forked_chain> child = next_to_stop()) child->request_stop();
-  }
-
-  // The chain's own, or, if it waits for a join, of who ends that.
-  fork_join* innermost = nullptr;  // that is open
-  std::exception_ptr failure;      // of the executor, which runs the chain no more
-
- private:
-  /// A child that was not asked yet.
-  ref<forked_chain> next_to_stop() noexcept {
-    const std::lock_guard lock{mutex_};
-    forked_chain* child = children_;
-    while (child != nullptr && child->asked_to_stop_) child = child->next_;
-    if (child != nullptr) child->asked_to_stop_ = true;
-    return ref{child};
-  }
-
-  sync::mutex mutex_;
-  forked_chain* children_ = nullptr;  // guarded by mutex_: those that run, or wait
-};
-
 /// What is left of a chain that left its worker: the entry in the executor's queue, and the
 /// listener that puts it there. Lives as long as the chain; one wait at a time uses it.
 class task_chain::rest final : public state_base, public listener {
@@ -84,6 +48,7 @@ class task_chain::rest final : public state_base, public listener {
     forks* const open = get_forks();
     if (open == nullptr || open->innermost == nullptr) return chain_.self_.fail(std::move(reason));
     open->failure = std::move(reason);
+    request_tokens();
     open->stop_children();
     chain_.fail_when_joined();
   }
@@ -149,8 +114,11 @@ class task_chain::rest final : public state_base, public listener {
     if (forks* all = forks_.load(std::memory_order_seq_cst)) all->stop_children();
   }
 
+  /// By the chain, or one of its children.
   std::stop_token get_token() {
-    // relaxed: the chain's own; it is written by the chain.
+    forks* const children = get_forks();
+    const auto held = children != nullptr ? children->hold() : std::unique_lock<sync::mutex>{};
+    // relaxed: it is written by the chain, or with its children's lock held.
     if (!has_tokens_.load(std::memory_order_relaxed)) {
       source_.emplace();
       // seq_cst: pairs with request_tokens(). Either that sees it, or the caller sees `asked`.
@@ -267,16 +235,23 @@ void task_chain::start_for(const task_chain& parent, chain_link& first, task_hos
 }
 
 bool task_chain::drive(run_context& context) noexcept {
+  fork_entry* const kept_before = fork_join::kept_here();
+  bool good = true;
   for (;;) {
     std::exchange(next_, nullptr).resume();
     if (pending_ != wait::none) {
       if (!suspend()) continue;
       context.census = nullptr;  // not to be announced as idle: nothing was published
       context.about_to_publish(true);
-      return true;
+      break;
     }
-    if (next_ == nullptr) return complete(context);
+    if (next_ != nullptr) continue;
+    good = complete(context);
+    break;
   }
+  // The chain may be gone.
+  if (fork_join::kept_here() != kept_before) fork_join::hand_out_kept(kept_before);
+  return good;
 }
 
 /// False if there is nothing to wait for any more. If true, the chain may be gone.
@@ -448,6 +423,7 @@ bool task_chain::run_here(state_base& awaited) {
 }
 
 std::stop_token task_chain::get_stop_token() {
+  if (task_chain* const outer = awaited_by()) return outer->get_stop_token();
   std::stop_token token = make_rest().get_token();
   // seq_cst: pairs with request_chain_stop(), see there.
   if ((stop_.load(std::memory_order_seq_cst) & asked) != 0) get_rest()->request_tokens();

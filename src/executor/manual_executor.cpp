@@ -82,8 +82,13 @@ class manual_executor::impl final : public detail::call_owner, private detail::c
     sync::futex_wake(&pushed_, INT_MAX);
   }
 
-  void cancel_all() {
+  /// What has begun, and is to go on, is run, if there is time for that.
+  void cancel_all(detail::time_point deadline) {
     while (detail::state_base* const call = queue_.pop()) {
+      if (call->is_rest() && clock::now() < deadline) {
+        execute(*call);
+        continue;
+      }
       if (call->is_posted()) {
         call->fail(nullptr);
         withdraw(*call);
@@ -281,11 +286,12 @@ shutdown_report manual_executor::do_shutdown(const shutdown_options& options) {
   const std::shared_ptr<impl> kept = impl_;
   kept->close();
   const auto deadline = detail::deadline_after(options.deadline);
-  if (options.cancel_pending) kept->cancel_all();
+  constexpr auto no_time = detail::time_point::min();
+  if (options.cancel_pending) kept->cancel_all(options.wait ? deadline : no_time);
   if (options.wait) {
     while (clock::now() < deadline && kept->run_one()) {
     }
-    kept->cancel_all();
+    kept->cancel_all(no_time);
   }
   return kept->report_running(options.deadline.has_value());
 }

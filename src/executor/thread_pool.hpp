@@ -73,6 +73,7 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   void hold() override;
   void release() noexcept override;
   void resume_task(detail::state_base& rest, int priority) override;
+  bool has_thieves() const noexcept override { return true; }
   bool take_back(detail::state_base& call) noexcept override;
   void enter(detail::call_registry::entry& e) noexcept override;
   void leave(detail::call_registry::entry& e) noexcept override;

@@ -275,6 +275,72 @@ TEST_F(all_tasks, can_be_awaited_by_a_generator) {
   EXPECT_EQ(sync_wait(add_up()), 5 + 8 + 13);
 }
 
+TEST_F(all_tasks, begin_in_order_where_there_is_one_thread) {
+  const auto note = [](std::string& order, char name, counted) -> task<> {
+    order += name;
+    co_return;
+  };
+  const auto await_them = [&](counted) -> task<std::string> {
+    std::string order;
+    co_await all(note(order, 'a', {}), note(order, 'b', {}), note(order, 'c', {}));
+    co_return order;
+  };
+  thread_pool_executor pool{{.max_workers = 1}};
+  inline_executor here;
+
+  EXPECT_EQ(spawn(pool, await_them({})).get(), "abc");
+  EXPECT_EQ(spawn(here, await_them({})).get(), "abc");
+  EXPECT_EQ(sync_wait(await_them({})), "abc");
+}
+
+// The second one is to do what the first one waits for, which it waits for within a call.
+TEST_F(all_tasks, within_a_task_of_an_inline_executor_do_not_wait_for_that) {
+  inline_executor here;
+  const auto inner = [](counted) -> task<int> {
+    promise<int> p;
+    auto [first, second] = co_await all(await(p.get_future()), answer_later(p));
+    co_return first + second;
+  };
+  const auto outer = [&](promise<int>& begin, counted) -> task<int> {
+    const auto block = [&](counted) -> task<int> { co_return spawn(here, inner({})).get(); };
+    auto [a, b] = co_await all(await(begin.get_future()), block({}));
+    co_return a + b;
+  };
+  promise<int> begin;
+  auto f = spawn(here, outer(begin, {}));
+
+  begin.set_value(1);
+
+  EXPECT_EQ(f.get_for(medium_time), 44);
+}
+
+TEST_F(all_tasks, of_a_list_may_be_references_or_const) {
+  int n = 1;
+  const auto give_const = [](counted) -> task<const int> { co_return 2; };
+  const auto await_them = [&](counted) -> task<> {
+    std::vector<task<int&>> references;
+    references.push_back(refer(n));
+    EXPECT_EQ(&(co_await all(std::move(references)))[0].get(), &n);
+    std::vector<task<const int>> constants;
+    constants.push_back(give_const({}));
+    EXPECT_EQ((co_await all(std::move(constants)))[0], 2);
+  };
+
+  sync_wait(await_them({}));
+}
+
+TEST_F(all_tasks, cannot_be_awaited_twice) {
+  const auto await_them = [](counted) -> task<> {
+    std::vector<task<int>> tasks;
+    tasks.push_back(give(1));
+    auto twice = all(std::move(tasks));
+    co_await std::move(twice);
+    co_await std::move(twice);
+  };
+
+  EXPECT_THROW(sync_wait(await_them({})), invalid_state_error);
+}
+
 // --- stop ---
 
 task<int> await_both(future<int> first, future<int> second, counted = {}) {
@@ -339,6 +405,34 @@ TEST_F(all_tasks, that_begin_after_the_stop_find_it) {
 
   EXPECT_EQ(f.get_for(medium_time), 1);
   EXPECT_TRUE(asked);
+}
+
+TEST_F(all_tasks, that_others_took_have_the_same_token) {
+  thread_pool_executor pool{{.max_workers = 3}};
+  std::latch together{4};
+  const auto token = [&](counted) -> task<std::stop_token> {
+    together.arrive_and_wait();
+    co_return co_await this_task::stop_token();
+  };
+  std::vector<std::stop_token> tokens;
+  promise<int> p;
+  const auto await_them = [&](counted) -> task<int> {
+    auto [a, b, c] = co_await all(token({}), token({}), token({}));
+    const std::stop_token own = co_await this_task::stop_token();
+    tokens.assign({own, a, b, c});
+    co_return co_await await(p.get_future());
+  };
+  auto f = spawn(pool, await_them({}));
+
+  together.arrive_and_wait();
+  f.request_stop();
+
+  EXPECT_TRUE(f.wait_for(medium_time));
+  ASSERT_EQ(tokens.size(), 4U);
+  for (const std::stop_token& each : tokens) {
+    EXPECT_EQ(each, tokens[0]);
+    EXPECT_TRUE(each.stop_requested());
+  }
 }
 
 TEST_F(all_tasks, that_others_took_are_told_by_their_token) {
@@ -426,6 +520,22 @@ TEST_F(all_tasks, of_an_executor_that_ends_fail) {
   }
 }
 
+TEST_F(all_tasks, in_a_queue_that_is_shut_down_are_not_cancelled) {
+  manual_executor queue;
+  std::atomic<int> sum{0};
+  promise<int> later;
+  const auto await_them = [&](counted) -> task<> {
+    co_await all(await(later.get_future()), add(sum, 1), add(sum, 1));
+  };
+  auto f = spawn(queue, await_them({}));
+  queue.run_one();
+  later.set_value(1);
+
+  queue.shutdown({.cancel_pending = true});
+
+  EXPECT_EQ(sum, 2);
+}
+
 // --- stack ---
 
 TEST_F(all_tasks, in_a_row_take_no_stack) {
@@ -449,10 +559,21 @@ task<long> nested(int depth) {
   co_return a + b;
 }
 
+task<long> nested_second(int depth) {
+  if (depth == 0) co_return 1;
+  auto [a, b] = co_await all(give(1), nested_second(depth - 1));
+  co_return a + b;
+}
+
 TEST_F(all_tasks, one_in_the_other_take_no_stack) {
   thread_pool_executor pool{{.max_workers = 2}};
+  inline_executor here;
 
   EXPECT_EQ(spawn(pool, nested(100'000)).get(), 100'001);
+  EXPECT_EQ(spawn(pool, nested_second(100'000)).get(), 100'001);
+  EXPECT_EQ(spawn(here, nested(100'000)).get(), 100'001);
+  EXPECT_EQ(spawn(here, nested_second(100'000)).get(), 100'001);
+  EXPECT_EQ(sync_wait(nested_second(100'000)), 100'001);
 }
 
 }  // namespace

@@ -111,7 +111,7 @@ TEST_F(task_end, shutdown_waits_for_a_suspended_task) {
   EXPECT_EQ(f.get(), 2);
 }
 
-TEST_F(task_end, that_was_to_go_on_when_its_executor_ended_is_told_so) {
+TEST_F(task_end, that_was_to_go_on_when_its_executor_cancels_goes_on) {
   manual_executor queue;
   promise<int> later;
   auto f = spawn(queue, await_deeper(later.get_future()));
@@ -119,6 +119,18 @@ TEST_F(task_end, that_was_to_go_on_when_its_executor_ended_is_told_so) {
   later.set_value(1);
 
   queue.shutdown({.cancel_pending = true});
+
+  EXPECT_EQ(f.get(), 2);
+}
+
+TEST_F(task_end, that_was_to_go_on_when_its_executor_ended_is_told_so) {
+  manual_executor queue;
+  promise<int> later;
+  auto f = spawn(queue, await_deeper(later.get_future()));
+  queue.run_one();
+  later.set_value(1);
+
+  queue.shutdown({.wait = false, .cancel_pending = true});
 
   EXPECT_THROW(f.get(), cancelled_error);
 }

@@ -124,6 +124,8 @@ class task_host {
   /// Queues the rest of a held task, also while the executor shuts down, and takes over one
   /// reference to it. On an exception that stays the caller's.
   virtual void resume_task(state_base& rest, int priority) = 0;
+  /// True if it has several threads, to whom tasks that are awaited at once are handed out.
+  virtual bool has_thieves() const noexcept { return false; }
   /// True if this thread is the worker that was given the call by resume_task(), and nobody came for it: the
   /// caller has it again, and its reference.
   virtual bool take_back(state_base&) noexcept { return false; }

@@ -2,9 +2,10 @@
 // What all() does: several tasks, awaited by one.
 //
 //   begin()      hands all tasks but the first to the executor, the second one last: on a worker of a pool
-//                that is the newest of its own deque. The first one runs next, in the chain of who awaits.
-//   child_over() when a task of this chain ends: takes the next one back from the deque, if nobody came for
-//                it, and runs it in this chain, too. So without idle workers it is as if each were awaited in
+//                that is the newest of its own deque. Where there is one thread, they are kept until the chain
+//                leaves it. The first one runs next, in the chain of who awaits.
+//   child_over() when a task of this chain ends: takes the next one back, if nobody came for it, and runs it in
+//                this chain, too. So without idle workers it is as if each were awaited in
 //                turn. Else the chain waits.
 //   forked_chain what was taken elsewhere runs in a chain of its own.
 //
@@ -67,6 +68,11 @@ class CADRE_API fork_join {
   /// over. Throws std::bad_alloc, and then nothing happened.
   void begin(chain_link& first, std::span<fork_entry> others);
 
+  /// The newest entry of this thread that was not handed out.
+  static fork_entry* kept_here() noexcept;
+  /// The chain that has kept the entries above `mark` is off this thread: they go to their executor.
+  static void hand_out_kept(fork_entry* mark) noexcept;
+
  private:
   friend fork_entry;
   friend forked_chain;
@@ -74,6 +80,7 @@ class CADRE_API fork_join {
 
   void child_over() noexcept;
   void run(chain_link& task) noexcept;
+  bool take_back(fork_entry& entry) noexcept;
   /// True for whoever is the last one to use this.
   bool leave(std::uint32_t parts) noexcept {
     // acq_rel: pairs with those of the others, so that the last one sees what all did.

@@ -105,8 +105,11 @@ class CADRE_API task_chain {
   }
   /// Throws std::bad_alloc.
   void open(fork_join& join);
-  /// Throws what the executor does.
+  /// Throw what the executor does.
   void fork(state_base& entry) { where_->resume_task(entry, priority_); }
+  void fork_for(const chain_link& parent, state_base& entry) const {
+    parent.where->resume_task(entry, priority_);
+  }
   void wait_for(fork_join& join) noexcept;
   void close(fork_join& join) noexcept;
   /// `link` is to go on when `awaited` is done; when the set has one more, or at the deadline; at
@@ -173,6 +176,8 @@ class CADRE_API task_chain {
 
   /// The first coroutine is at its end: publishes its result.
   virtual bool complete(run_context& context) noexcept = 0;
+  /// Of a forked task: the chain of who awaits it.
+  virtual task_chain* awaited_by() noexcept { return nullptr; }
 
   void move_back(chain_link& link) noexcept;
   rest* get_rest() const noexcept {
