@@ -16,9 +16,8 @@ std::exception_ptr or_cancelled(std::exception_ptr reason) {
   if (reason != nullptr) return reason;
   try {
     throw cancelled_error{
-        "task: its executor was shut down, with cancel_pending or at its deadline, when the task "
-        "was "
-        "to go on there; let tasks end before their executor"};
+        "task: it was to go on, but its executor was shut down with cancel_pending or at its "
+        "deadline; let tasks end before their executor"};
   } catch (...) {
     return std::current_exception();
   }
@@ -265,7 +264,7 @@ bool task_chain::suspend() noexcept {
   if (what != wait::join) return r.listen() && !r.begin_stop_wait();
   fork_join& join = *r.get_forks()->innermost;
   const bool moves = std::exchange(where_, join.parent_.where) != join.parent_.where;
-  if (!join.leave_as_parent()) return true;
+  if (!join.leave_as_parent()) return true;  // the last of the tasks lets it go on, or has done so
   close(join);
   if (moves) go_on();
   return moves;
