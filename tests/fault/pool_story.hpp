@@ -4,12 +4,15 @@
 // be lost or wrong.
 #pragma once
 
+#include <cadre/all.hpp>
 #include <cadre/errors.hpp>
 #include <cadre/future.hpp>
+#include <cadre/local_executor.hpp>
 #include <cadre/timer.hpp>
 #include <cadre/wait.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <exception>
 #include <stdexcept>
 #include <stop_token>
@@ -28,6 +31,17 @@ inline std::vector<int> copies(int n) { return std::vector<int>(static_cast<std:
 inline int until_stopped(std::stop_token stop) {
   while (!stop.stop_requested()) std::this_thread::yield();
   return 1;
+}
+
+/// The number of leaves of a tree of tasks.
+inline task<int> count_leaves(int depth) {
+  if (depth == 0) co_return 1;
+  std::vector<task<int>> more;
+  more.push_back(count_leaves(0));
+  more.push_back(count_leaves(depth - 1));
+  auto [left, right] = co_await all(count_leaves(depth - 1), count_leaves(0));
+  for (const int n : co_await all(std::move(more))) left += n;
+  co_return left + right;
 }
 
 /// What an exception says, with those nested in it.
@@ -76,6 +90,9 @@ class pool_story {
       attempt([&] { numbers.push_back(pool.submit(&doubled, i)); });
     }
     attempt([&] { numbers.push_back(pool.submit({.priority = 1}, &doubled, 5)); });
+    if constexpr (std::derived_from<Pool, local_executor>) {
+      attempt([&] { numbers.push_back(spawn(pool, count_leaves(4))); });
+    }
     attempt([&] { lists.push_back(pool.submit(&copies, 20'000)); });
     attempt([&] {
       auto f = pool.submit(&until_stopped);
