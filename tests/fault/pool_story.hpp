@@ -44,6 +44,18 @@ inline task<int> count_leaves(int depth) {
   co_return left + right;
 }
 
+/// Suspends its chain, so that the tasks beside it get chains of their own.
+inline task<int> double_later(local_executor& where, int n) {
+  auto f = submit_after(where, std::chrono::microseconds{100}, &doubled, n);
+  co_return co_await f;
+}
+
+inline task<int> count_beside(local_executor& where) {
+  auto [zero, leaves, more] =
+      co_await all(double_later(where, 0), count_leaves(3), count_leaves(2));
+  co_return zero + leaves + more;
+}
+
 /// What an exception says, with those nested in it.
 inline std::string whole_text(const std::exception& e) {
   std::string text = e.what();
@@ -92,6 +104,7 @@ class pool_story {
     attempt([&] { numbers.push_back(pool.submit({.priority = 1}, &doubled, 5)); });
     if constexpr (std::derived_from<Pool, local_executor>) {
       attempt([&] { numbers.push_back(spawn(pool, count_leaves(4))); });
+      attempt([&] { numbers.push_back(spawn(pool, count_beside(pool))); });
     }
     attempt([&] { lists.push_back(pool.submit(&copies, 20'000)); });
     attempt([&] {
