@@ -8,6 +8,7 @@
 #include <cadre/errors.hpp>
 #include <cadre/future.hpp>
 #include <cadre/local_executor.hpp>
+#include <cadre/promise.hpp>
 #include <cadre/timer.hpp>
 #include <cadre/wait.hpp>
 
@@ -44,16 +45,13 @@ inline task<int> count_leaves(int depth) {
   co_return left + right;
 }
 
-/// Suspends its chain, so that the tasks beside it get chains of their own.
-inline task<int> double_later(local_executor& where, int n) {
-  auto f = submit_after(where, std::chrono::microseconds{100}, &doubled, n);
-  co_return co_await f;
-}
+inline task<int> await_it(future<int> f) { co_return co_await f; }
 
-inline task<int> count_beside(local_executor& where) {
-  auto [zero, leaves, more] =
-      co_await all(double_later(where, 0), count_leaves(3), count_leaves(2));
-  co_return zero + leaves + more;
+/// While the first one is suspended, the tasks beside it get chains of their own.
+inline task<int> count_beside(future<int> zero) {
+  auto [none, leaves, more] =
+      co_await all(await_it(std::move(zero)), count_leaves(3), count_leaves(2));
+  co_return none + leaves + more;
 }
 
 /// What an exception says, with those nested in it.
@@ -104,7 +102,12 @@ class pool_story {
     attempt([&] { numbers.push_back(pool.submit({.priority = 1}, &doubled, 5)); });
     if constexpr (std::derived_from<Pool, local_executor>) {
       attempt([&] { numbers.push_back(spawn(pool, count_leaves(4))); });
-      attempt([&] { numbers.push_back(spawn(pool, count_beside(pool))); });
+      attempt([&] {
+        promise<int> zero;
+        numbers.push_back(spawn(pool, count_beside(zero.get_future())));
+        numbers.back().wait_for(1ms);
+        zero.set_value(0);
+      });
     }
     attempt([&] { lists.push_back(pool.submit(&copies, 20'000)); });
     attempt([&] {
