@@ -18,6 +18,7 @@
 
 #include "fault/other_processes.hpp"
 #include "fault/process_pool_calls.hpp"
+#include "support/gate.hpp"
 #include "support/process.hpp"
 #include "support/sanitizers.hpp"
 #include "support/timeouts.hpp"
@@ -155,8 +156,10 @@ TEST_P(descendants, end_with_a_call_that_runs_too_long) {
 }
 
 TEST_P(descendants, are_spared_when_another_worker_dies) {
+  const gate here;
   process_pool_executor pool{2};
-  const auto busy = pool.submit(&never_return);
+  const auto busy = pool.submit(&hang, here.handle());
+  here.await_arrivals(1);  // else it would run elsewhere when its worker is killed
   const int pid = pool.submit(GetParam().start).get();
   const int worker = pool.submit(&own_pid).get();
   const auto all = pool.worker_pids();
