@@ -144,7 +144,7 @@ BARS = {
         Limit(150, "ns_per_call", "chain"),
         Limit(250, "ns_per_call", "fan"),
     ],
-    "timers": [Limit(1000, "ns_to_set"), Times(1, ("boost_asio",), "ns_to_set")],
+    "timers": [Limit(1000, "ns_to_set")],
     "first_call": [Limit(25_000, "p50_ns", ours="cadre_prestarted")],
     "map_tiny": [Times(WITHIN_5_PERCENT, PARALLEL_FOR, "speedup", ours=ours) for ours in MAPS],
     "map_small": [
