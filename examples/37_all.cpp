@@ -15,7 +15,7 @@ namespace {
 
 // [sort]
 cadre::task<> sort(std::span<int> values) {
-  constexpr std::size_t small = 1000;  // some 20 us: what is shared out should take some
+  constexpr std::size_t small = 1000;  // what is shared out should take some microseconds
   if (values.size() <= small) {
     std::sort(values.begin(), values.end());
     co_return;

@@ -23,7 +23,7 @@
 // Statistics What another worker took counts as a call that was submitted; the others do not.
 // Cost       30 to 60 ns more than to await two tasks in turn, where nobody is idle. 64 bytes for each task but
 //            the first, in the frame of who awaits them; for a list, a block of that size, and one for the
-//            values. Once for each spawned task, 256 bytes; else only what other workers take is allocated: 160
+//            values. Once for each spawned task, 256 bytes; else only what other workers take is allocated: 192
 //            bytes each. No stack; but on an inline_executor some for each level at which tasks are suspended.
 // Source     Python's asyncio.gather.
 #pragma once
@@ -48,14 +48,19 @@ namespace detail {
 
 struct all_access {
   template <typename T>
-  static task_promise<T>& promise_of(const task<T>& t) {
-    if (!t.valid()) throw_empty_task("all");
+  static task_promise<T>& promise_of(const task<T>& t) noexcept {
     return t.frame_.promise();
   }
 };
 
 template <typename T>
+void refuse_empty(const task<T>& t) {
+  if (!t.valid()) throw_empty_task("all");
+}
+
+template <typename T>
 void set_entry(fork_entry& entry, const task<T>& of) {
+  refuse_empty(of);
   entry.set(all_access::promise_of(of), [](chain_link& link, std::exception_ptr reason) noexcept {
     static_cast<task_promise<T>&>(link).set_error(std::move(reason));
   });
@@ -82,7 +87,7 @@ class all_awaiter : fork_join {
       : fork_join{self}, tasks_{std::move(tasks)} {
     std::apply(
         [this](const auto& first, const auto&... others) {
-          all_access::promise_of(first);
+          refuse_empty(first);
           [[maybe_unused]] fork_entry* next = entries_.data();
           (set_entry(*next++, others), ...);
         },
@@ -117,7 +122,7 @@ class all_of_awaiter : fork_join {
   all_of_awaiter(chain_link& self, std::vector<task<T>> tasks)
       : fork_join{self}, tasks_{std::move(tasks)} {
     if (tasks_.empty()) return;
-    all_access::promise_of(tasks_.front());
+    refuse_empty(tasks_.front());
     if (tasks_.size() == 1) return;
     entries_ = std::make_unique<fork_entry[]>(tasks_.size() - 1);
     for (std::size_t i = 1; i != tasks_.size(); ++i) set_entry(entries_[i - 1], tasks_[i]);

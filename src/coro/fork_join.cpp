@@ -50,7 +50,7 @@ void fork_join::begin(chain_link& first, std::span<fork_entry> others) {
       fork_entry& next = others[others.size() - 1 - handed_out_];
       next.join_ = this;
       if (shares) {
-        chain.fork(next);
+        chain.fork(parent_, next);
       } else {
         next.queue_next = std::exchange(newest_kept, &next);
       }
@@ -70,7 +70,8 @@ void fork_join::hand_out_kept(fork_entry* mark) noexcept {
     fork_entry& next = *newest_kept;
     newest_kept = static_cast<fork_entry*>(next.queue_next);
     try {
-      next.join_->parent_.chain->fork_for(next.join_->parent_, next);
+      const chain_link& parent = next.join_->parent_;
+      parent.chain->fork(parent, next);
     } catch (...) {
       next.fail(std::current_exception());
       next.release();

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <utility>
 
+#include "executor/call_list.hpp"
 #include "sync/mutex.hpp"
 
 namespace cadre::detail {
@@ -66,9 +67,8 @@ class forked_chain final : public state_base, private task_chain {
   fork_join& of_;
   chain_link& task_;
   const fork_entry::fail_function fail_task_;
-  // Of those of the same parent; guarded by its mutex.
-  forked_chain* previous_ = nullptr;
-  forked_chain* next_ = nullptr;
+  // Guarded by the mutex of the parent's forks.
+  call_registry::entry entry_{this};
   bool asked_to_stop_ = false;
 };
 
@@ -77,14 +77,11 @@ class task_chain::forks {
  public:
   void enter(forked_chain& child) noexcept {
     const std::lock_guard lock{mutex_};
-    child.next_ = children_;
-    if (children_ != nullptr) children_->previous_ = &child;
-    children_ = &child;
+    children_.add(child.entry_);
   }
   void leave(forked_chain& child) noexcept {
     const std::lock_guard lock{mutex_};
-    (child.previous_ == nullptr ? children_ : child.previous_->next_) = child.next_;
-    if (child.next_ != nullptr) child.next_->previous_ = child.previous_;
+    children_.remove(child.entry_);
   }
   void stop_children() noexcept {
     while (const ref<forked_chain> child = next_to_stop()) child->request_stop();
@@ -100,14 +97,17 @@ class task_chain::forks {
   /// A child that was not asked yet.
   ref<forked_chain> next_to_stop() noexcept {
     const std::lock_guard lock{mutex_};
-    forked_chain* child = children_;
-    while (child != nullptr && child->asked_to_stop_) child = child->next_;
-    if (child != nullptr) child->asked_to_stop_ = true;
-    return ref{child};
+    for (const auto* e = children_.first(); e != nullptr; e = e->next) {
+      auto& child = static_cast<forked_chain&>(*e->call);
+      if (!std::exchange(child.asked_to_stop_, true)) return ref{&child};
+    }
+    return {};
   }
 
   sync::mutex mutex_;
-  forked_chain* children_ = nullptr;  // guarded by mutex_: those that run, or wait
+  call_list children_;  // guarded by mutex_: those that run, or wait
 };
+
+static_assert(sizeof(fork_entry) <= 64 && sizeof(forked_chain) <= 192, "as all.hpp says");
 
 }  // namespace cadre::detail

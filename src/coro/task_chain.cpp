@@ -283,6 +283,7 @@ void task_chain::go_on() noexcept {
 
 task_chain::rest& task_chain::make_rest() {
   static_assert(sizeof(rest) <= 192, "as coro.hpp says");
+  static_assert(sizeof(forks) <= 64, "as all.hpp says");
   rest* r = get_rest();
   if (r == nullptr) {
     r = new rest{*this};

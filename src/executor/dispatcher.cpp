@@ -96,14 +96,10 @@ dispatcher::outcome dispatcher::after_push(bool was_empty) noexcept {
   return start && !paused() ? outcome::accepted_start_worker : outcome::accepted;
 }
 
-bool dispatcher::stimulate() noexcept {
-  if (paused()) return false;  // whoever resumes looks for the work
-  for (;;) {
-    const census c = now();
-    if (c.idle() > c.parked()) return false;
-    if (c.parked() == 0) return c.live() < wanted(c);
-    if (wake_one()) return false;
-  }
+/// The rest of stimulate(): somebody was asleep.
+bool dispatcher::wake_one_or_start() noexcept {
+  // Whoever resumes looks for the work. If nobody sleeps any more, the census has changed.
+  return !paused() && !wake_one() && stimulate();
 }
 
 bool dispatcher::wake_one() noexcept {

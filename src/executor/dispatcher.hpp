@@ -108,11 +108,10 @@ class dispatcher {
   outcome push_all(state_base& first, std::size_t count);
 
   /// After work was made visible elsewhere (a worker's deque): true if a worker should be started.
-  bool stimulate() noexcept;
-  /// False if it would do nothing, as where all workers are busy and there are enough.
-  bool may_stimulate() const noexcept {
+  bool stimulate() noexcept {
     const census c = now();
-    return c.idle() <= c.parked() && (c.parked() != 0 || c.live() < wanted(c));
+    if (c.idle() > c.parked()) return false;
+    return c.parked() == 0 ? c.live() < wanted(c) && !paused() : wake_one_or_start();
   }
 
   // --- workers ---
@@ -252,6 +251,7 @@ class dispatcher {
   void chain_up(state_base* newest) noexcept;
   state_base* unchain_oldest() noexcept;
   bool wake_one() noexcept;
+  bool wake_one_or_start() noexcept;
   void enlist(sleeper& bed) noexcept;
   bool refill_backlog() noexcept;
 

@@ -58,9 +58,7 @@ void call_chain::submit(executor& where, const submit_options& options) {
   }
 }
 
-void refuse_limits(const char* who, const submit_options& options) {
-  if (options.if_possible) return;
-  if (!options.timeout && options.retries == 0 && options.max_memory == 0) return;
+void throw_limits(const char* who) {
   throw std::invalid_argument{std::string{who} +
                               ": timeout, retries and max_memory need worker processes, since "
                               "threads cannot be killed; the call was not accepted: submit it to a "

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "executor/call_list.hpp"
 #include "executor/dispatcher.hpp"
 #include "executor/histogram.hpp"
 #include "executor/wait_graph.hpp"
@@ -107,7 +108,8 @@ class manual_executor::impl final : public detail::call_owner, private detail::c
       const std::lock_guard lock{mutex_};
       report.still_running = static_cast<std::size_t>(running_);
       report.complete = running_ == 0;
-      for (entry* e = running_calls_; e != nullptr; e = e->next) calls.emplace_back(e->call);
+      for (entry* e = running_calls_.first(); e != nullptr; e = e->next)
+        calls.emplace_back(e->call);
     }
     for (const auto& call : calls) {
       if (!call->name().empty()) report.names.emplace_back(call->name());
@@ -145,14 +147,11 @@ class manual_executor::impl final : public detail::call_owner, private detail::c
 
   void enter(entry& e) noexcept override {
     const std::lock_guard lock{mutex_};
-    e.next = running_calls_;
-    if (e.next != nullptr) e.next->previous = &e;
-    running_calls_ = &e;
+    running_calls_.add(e);
   }
   void leave(entry& e) noexcept override {
     const std::lock_guard lock{mutex_};
-    (e.previous != nullptr ? e.previous->next : running_calls_) = e.next;
-    if (e.next != nullptr) e.next->previous = e.previous;
+    running_calls_.remove(e);
   }
 
   bool closed() const noexcept {
@@ -168,7 +167,7 @@ class manual_executor::impl final : public detail::call_owner, private detail::c
   executor_stats stats_;  // guarded by mutex_, as all below
   std::uint64_t running_ = 0;
   detail::histogram run_times_;
-  entry* running_calls_ = nullptr;  // of those with a name or a way to stop
+  detail::call_list running_calls_;  // of those with a name or a way to stop
 };
 
 /// A thread while it runs a call: it runs those that the call waits for, too. It may be a worker of another

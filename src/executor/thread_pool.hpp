@@ -20,6 +20,7 @@
 #include "base/scheduling.hpp"
 #include "base/signals.hpp"
 #include "base/thread.hpp"
+#include "executor/call_list.hpp"
 #include "executor/room.hpp"
 #include "executor/worker.hpp"
 
@@ -174,8 +175,8 @@ class thread_pool_executor::impl final : public detail::worker_pool,
   // Twice the holds of tasks and of workers, and one when it is to close as soon as there is none.
   alignas(64) sync::atomic<std::uint64_t> holds_{0};
   sync::mutex suspended_mutex_;
-  detail::call_registry::entry* suspended_ = nullptr;  // guarded by suspended_mutex_: tasks
-  std::shared_ptr<impl> self_;                         // guarded by suspended_mutex_: until closed
+  detail::call_list suspended_;  // guarded by suspended_mutex_: tasks
+  std::shared_ptr<impl> self_;   // guarded by suspended_mutex_: until closed
 
   sync::mutex reason_mutex_;
   std::string broken_why_;  // guarded by reason_mutex_; empty: shut down in good order

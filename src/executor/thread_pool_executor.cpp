@@ -30,10 +30,7 @@ bool thread_pool_executor::wait_idle_by(detail::time_point deadline) {
 }
 
 void thread_pool_executor::do_enqueue(detail::state_base& call, const submit_options& options) {
-  // Most calls have none of them: they need not go there.
-  if (options.timeout || options.retries != 0 || options.max_memory != 0) {
-    detail::refuse_limits("thread_pool", options);
-  }
+  detail::refuse_limits("thread_pool", options);
   impl_->enqueue(call, options.priority);
 }
 

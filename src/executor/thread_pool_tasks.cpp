@@ -99,22 +99,19 @@ bool thread_pool_executor::impl::take_back(detail::state_base& call) noexcept {
 
 void thread_pool_executor::impl::enter(detail::call_registry::entry& e) noexcept {
   const std::lock_guard lock{suspended_mutex_};
-  e.next = suspended_;
-  if (suspended_ != nullptr) suspended_->previous = &e;
-  suspended_ = &e;
+  suspended_.add(e);
 }
 
 void thread_pool_executor::impl::leave(detail::call_registry::entry& e) noexcept {
   const std::lock_guard lock{suspended_mutex_};
-  (e.previous == nullptr ? suspended_ : e.previous->next) = e.next;
-  if (e.next != nullptr) e.next->previous = e.previous;
+  suspended_.remove(e);
 }
 
 void thread_pool_executor::impl::stop_suspended() {
   std::vector<detail::ref<detail::state_base>> tasks;
   {
     const std::lock_guard lock{suspended_mutex_};
-    for (auto* e = suspended_; e != nullptr; e = e->next) tasks.emplace_back(e->call);
+    for (auto* e = suspended_.first(); e != nullptr; e = e->next) tasks.emplace_back(e->call);
   }
   // Without the lock: stop callbacks are user code.
   for (const auto& task : tasks) task->request_stop();
@@ -122,7 +119,7 @@ void thread_pool_executor::impl::stop_suspended() {
 
 void thread_pool_executor::impl::add_suspended(shutdown_report& report) {
   const std::lock_guard lock{suspended_mutex_};
-  for (const auto* e = suspended_; e != nullptr; e = e->next) {
+  for (const auto* e = suspended_.first(); e != nullptr; e = e->next) {
     ++report.still_running;
     if (!e->call->name().empty()) report.names.emplace_back(e->call->name());
   }

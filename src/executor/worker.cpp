@@ -27,6 +27,11 @@ void count_one(sync::atomic<std::uint64_t>& c) noexcept {
   c.store(c.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
+void uncount_one(sync::atomic<std::uint64_t>& c) noexcept {
+  // relaxed, both: as count_one().
+  c.store(c.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+}
+
 std::uint64_t ns_since(clock::time_point begin) noexcept {
   return static_cast<std::uint64_t>(std::chrono::nanoseconds{clock::now() - begin}.count());
 }
@@ -72,11 +77,10 @@ void worker::submit(state_base& call) {
   try {
     deque_.push(&call);
   } catch (...) {
-    // relaxed, both: as count_one().
-    submitted_.store(submitted_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    uncount_one(submitted_);
     throw;
   }
-  if (pool_.queue.may_stimulate() && pool_.queue.stimulate()) pool_.try_start_worker();
+  if (pool_.queue.stimulate()) pool_.try_start_worker();
 }
 
 bool worker::take_back(state_base& call) noexcept {
@@ -85,8 +89,7 @@ bool worker::take_back(state_base& call) noexcept {
     if (newest != nullptr) deque_.push_quietly(newest);
     return false;
   }
-  // relaxed, both: as count_one().
-  submitted_.store(submitted_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  uncount_one(submitted_);
   return true;
 }
 

@@ -40,9 +40,9 @@ std::string quoted(const task& t) {
 /// who had begun a call is asked to stop it. And a time limit is a limit, however often the call is given
 /// away, and however its workers ended.
 bool is_given_up(task& t, unsigned cost) noexcept {
+  if (t.stopping == stop_reason::request) return true;
   t.losses += cost;
-  const bool has_lied = t.stopping == stop_reason::request;
-  if (has_lied || t.again_until <= std::chrono::steady_clock::now()) t.losses = most_losses + 1;
+  if (t.again_until <= std::chrono::steady_clock::now()) t.losses = most_losses + 1;
   return t.losses > most_losses;
 }
 

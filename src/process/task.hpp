@@ -98,7 +98,7 @@ class task {
   const std::chrono::nanoseconds grace;
   unsigned retries;
   unsigned losses = 0;  // what workers cost it that died before they had begun it: see deaths.cpp
-  // After these it is given to others until then, if it has a time limit: that of its second worker.
+  // A call with a time limit that has lost a worker goes to others until that limit ends in the second one.
   std::chrono::steady_clock::time_point again_until = detail::never;
 
   // Its times count for so many calls; 0: they are not taken.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// all(): values, errors, places, stops and ends of tasks that are awaited at once.
+// all(): values, errors and places of tasks that are awaited at once.
 #include <gtest/gtest.h>
 #include <cadre/all.hpp>
 #include <cadre/async_generator.hpp>
@@ -24,8 +24,7 @@
 #include <variant>
 #include <vector>
 
-#include "coro/frames.hpp"
-#include "support/other_thread.hpp"
+#include "coro/tasks.hpp"
 #include "support/timeouts.hpp"
 
 namespace cadre::test {
@@ -33,7 +32,6 @@ namespace {
 
 class all_tasks : public frames_test {};
 
-task<int> give(int n, counted = {}) { co_return n; }
 task<std::string> name() { co_return std::string{this_worker::pool()}; }
 task<> add(std::atomic<int>& to, int n, counted = {}) {
   to += n;
@@ -41,7 +39,6 @@ task<> add(std::atomic<int>& to, int n, counted = {}) {
 }
 task<int&> refer(int& n) { co_return n; }
 task<std::unique_ptr<int>> own(int n) { co_return std::make_unique<int>(n); }
-task<int> await(future<int> f, counted = {}) { co_return co_await f; }
 task<int> fail(std::string why, counted = {}) {
   throw std::runtime_error{why};
   co_return 0;
@@ -62,15 +59,6 @@ task<long> sum_of_leaves(long first, long count, counted = {}) {
   }
   const std::vector<long> sums = co_await all(std::move(branches));
   co_return std::accumulate(sums.begin(), sums.end(), 0L);
-}
-
-/// Unless a stop has cancelled it.
-void set(promise<int>& p) {
-  if (p.set_running()) p.set_value(1);
-}
-
-void settle(thread_pool_executor& pool) {
-  pool.submit([] {}).get();
 }
 
 TEST_F(all_tasks, give_their_values_in_order) {
@@ -341,201 +329,6 @@ TEST_F(all_tasks, cannot_be_awaited_twice) {
   EXPECT_THROW(sync_wait(await_them({})), invalid_state_error);
 }
 
-// --- stop ---
-
-task<int> await_both(future<int> first, future<int> second, counted = {}) {
-  auto [a, b] = co_await all(await(std::move(first)), await(std::move(second)));
-  co_return a + b;
-}
-
-TEST_F(all_tasks, are_stopped_with_the_task_that_awaits_them) {
-  thread_pool_executor pool{{.max_workers = 2}};
-  promise<int> first;
-  promise<int> second;
-  auto f = spawn(pool, await_both(first.get_future(), second.get_future()));
-  settle(pool);
-
-  EXPECT_TRUE(f.request_stop());
-
-  EXPECT_THROW(f.get_for(medium_time), cancelled_error);
-  EXPECT_TRUE(first.get_future().cancelled());
-  EXPECT_TRUE(second.get_future().cancelled());
-}
-
-TEST_F(all_tasks, are_stopped_however_deep_they_are) {
-  thread_pool_executor pool{{.max_workers = 2}};
-  std::vector<promise<int>> never(8);
-  const auto await_four = [&](std::size_t i, counted) -> task<int> {
-    auto [a, b] = co_await all(await_both(never[i].get_future(), never[i + 1].get_future()),
-                               await_both(never[i + 2].get_future(), never[i + 3].get_future()));
-    co_return a + b;
-  };
-  const auto await_them = [&](counted) -> task<int> {
-    auto [a, b] = co_await all(await_four(0, {}), await_four(4, {}));
-    co_return a + b;
-  };
-  auto f = spawn(pool, await_them({}));
-
-  f.request_stop();
-
-  EXPECT_TRUE(f.wait_for(medium_time));
-  EXPECT_TRUE(f.cancelled() || f.exception() != nullptr);
-}
-
-TEST_F(all_tasks, that_begin_after_the_stop_find_it) {
-  thread_pool_executor pool{{.max_workers = 1}};
-  promise<int> never;
-  std::atomic<bool> asked{false};
-  const auto look = [&](counted) -> task<> {
-    const std::stop_token stop = co_await this_task::stop_token();
-    asked = stop.stop_requested();
-  };
-  promise<future<int>> own;
-  const auto await_them = [&](future<future<int>> self, counted) -> task<int> {
-    const future<int> f = co_await std::move(self);
-    const auto stop_it = [&](counted) -> task<> {
-      f.request_stop();
-      co_return;
-    };
-    co_await all(stop_it({}), look({}));
-    co_return 1;
-  };
-  auto f = spawn(pool, await_them(own.get_future(), {}));
-  own.set_value(f);
-
-  EXPECT_EQ(f.get_for(medium_time), 1);
-  EXPECT_TRUE(asked);
-}
-
-TEST_F(all_tasks, that_others_took_have_the_same_token) {
-  thread_pool_executor pool{{.max_workers = 3}};
-  std::latch together{4};
-  const auto token = [&](counted) -> task<std::stop_token> {
-    together.arrive_and_wait();
-    co_return co_await this_task::stop_token();
-  };
-  std::vector<std::stop_token> tokens;
-  promise<int> p;
-  const auto await_them = [&](counted) -> task<int> {
-    auto [a, b, c] = co_await all(token({}), token({}), token({}));
-    const std::stop_token own = co_await this_task::stop_token();
-    tokens.assign({own, a, b, c});
-    co_return co_await await(p.get_future());
-  };
-  auto f = spawn(pool, await_them({}));
-
-  together.arrive_and_wait();
-  f.request_stop();
-
-  EXPECT_TRUE(f.wait_for(medium_time));
-  ASSERT_EQ(tokens.size(), 4U);
-  for (const std::stop_token& each : tokens) {
-    EXPECT_EQ(each, tokens[0]);
-    EXPECT_TRUE(each.stop_requested());
-  }
-}
-
-TEST_F(all_tasks, that_others_took_are_told_by_their_token) {
-  thread_pool_executor pool{{.max_workers = 2}};
-  std::latch both{2};
-  const auto until_stopped = [&](counted) -> task<> {
-    const std::stop_token stop = co_await this_task::stop_token();
-    both.arrive_and_wait();
-    while (!stop.stop_requested()) std::this_thread::yield();
-  };
-  const auto await_them = [&](counted) -> task<> {
-    co_await all(until_stopped({}), until_stopped({}));
-  };
-  auto f = spawn(pool, await_them({}));
-  both.wait();
-
-  EXPECT_TRUE(f.request_stop());
-
-  f.get_for(medium_time);
-}
-
-// --- the end ---
-
-TEST_F(all_tasks, are_waited_for_by_shutdown) {
-  std::optional<thread_pool_executor> pool{std::in_place, 2};
-  promise<int> first;
-  promise<int> second;
-  auto f = spawn(*pool, await_both(first.get_future(), second.get_future()));
-  settle(*pool);
-  other_thread closer{[&] { pool.reset(); }};
-  closer.await_asleep();
-
-  second.set_value(2);
-  first.set_value(1);
-
-  closer.join();
-  EXPECT_EQ(f.get(), 3);
-}
-
-TEST_F(all_tasks, are_not_cancelled_as_pending_calls) {
-  thread_pool_executor pool{{.max_workers = 1}};
-  promise<int> p;
-  const auto cancel_others = [&](counted) -> task<int> {
-    pool.shutdown({.wait = false, .cancel_pending = true});
-    co_return 1;
-  };
-  const auto await_them = [&](counted) -> task<int> {
-    auto [a, b, c] = co_await all(cancel_others({}), give(2), give(3));
-    co_return a + b + c;
-  };
-
-  EXPECT_EQ(spawn(pool, await_them({})).get_for(medium_time), 6);
-}
-
-TEST_F(all_tasks, of_a_pool_with_a_deadline_are_stopped_at_that) {
-  thread_pool_executor pool{{.max_workers = 2}};
-  promise<int> first;
-  promise<int> second;
-  auto f = spawn(pool, await_both(first.get_future(), second.get_future()));
-  settle(pool);
-
-  const shutdown_report report = pool.shutdown({.deadline = short_time, .grace = medium_time});
-
-  EXPECT_TRUE(report.complete);
-  EXPECT_THROW(f.get(), cancelled_error);
-}
-
-// Whichever of them have begun, and whichever are to go on: each frame is destroyed once.
-TEST_F(all_tasks, of_an_executor_that_ends_fail) {
-  for (const int steps : {0, 1, 2, 3, 4}) {
-    promise<int> first;
-    promise<int> second;
-    manual_executor queue;
-    auto f = spawn(queue, await_both(first.get_future(), second.get_future()));
-    for (int i = 0; i < std::min(steps, 2); ++i) queue.run_one();
-    if (steps == 3) set(first);
-    if (steps == 4) set(second);
-
-    queue.shutdown({.cancel_pending = true});
-    if (steps != 3) set(first);
-    if (steps != 4) set(second);
-
-    ASSERT_TRUE(f.wait_for(short_time)) << steps;
-    EXPECT_ANY_THROW(f.get()) << steps;  // cancelled_error, or shutdown_error
-  }
-}
-
-TEST_F(all_tasks, in_a_queue_that_is_shut_down_are_not_cancelled) {
-  manual_executor queue;
-  std::atomic<int> sum{0};
-  promise<int> later;
-  const auto await_them = [&](counted) -> task<> {
-    co_await all(await(later.get_future()), add(sum, 1), add(sum, 1));
-  };
-  auto f = spawn(queue, await_them({}));
-  queue.run_one();
-  later.set_value(1);
-
-  queue.shutdown({.cancel_pending = true});
-
-  EXPECT_EQ(sum, 2);
-}
-
 // --- stack ---
 
 TEST_F(all_tasks, in_a_row_take_no_stack) {
@@ -553,15 +346,14 @@ TEST_F(all_tasks, in_a_row_take_no_stack) {
   EXPECT_EQ(sync_wait(await_them()), 200'000);
 }
 
-task<long> nested(int depth) {
+task<long> nested(int depth, bool deep_first) {
   if (depth == 0) co_return 1;
-  auto [a, b] = co_await all(nested(depth - 1), give(1));
-  co_return a + b;
-}
-
-task<long> nested_second(int depth) {
-  if (depth == 0) co_return 1;
-  auto [a, b] = co_await all(give(1), nested_second(depth - 1));
+  auto deeper = nested(depth - 1, deep_first);
+  if (deep_first) {
+    auto [a, b] = co_await all(std::move(deeper), give(1));
+    co_return a + b;
+  }
+  auto [a, b] = co_await all(give(1), std::move(deeper));
   co_return a + b;
 }
 
@@ -569,11 +361,11 @@ TEST_F(all_tasks, one_in_the_other_take_no_stack) {
   thread_pool_executor pool{{.max_workers = 2}};
   inline_executor here;
 
-  EXPECT_EQ(spawn(pool, nested(100'000)).get(), 100'001);
-  EXPECT_EQ(spawn(pool, nested_second(100'000)).get(), 100'001);
-  EXPECT_EQ(spawn(here, nested(100'000)).get(), 100'001);
-  EXPECT_EQ(spawn(here, nested_second(100'000)).get(), 100'001);
-  EXPECT_EQ(sync_wait(nested_second(100'000)), 100'001);
+  for (const bool deep_first : {false, true}) {
+    EXPECT_EQ(spawn(pool, nested(100'000, deep_first)).get(), 100'001);
+    EXPECT_EQ(spawn(here, nested(100'000, deep_first)).get(), 100'001);
+    EXPECT_EQ(sync_wait(nested(100'000, deep_first)), 100'001);
+  }
 }
 
 }  // namespace

@@ -14,7 +14,7 @@
 #include <optional>
 #include <utility>
 
-#include "coro/frames.hpp"
+#include "coro/tasks.hpp"
 #include "support/other_thread.hpp"
 #include "support/timeouts.hpp"
 
@@ -23,13 +23,7 @@ namespace {
 
 class task_end : public frames_test {};
 
-task<int> give(int n, counted = {}) { co_return n; }
-task<int> await(future<int> f, counted = {}) { co_return co_await f; }
 task<int> await_deeper(future<int> f, counted = {}) { co_return co_await await(f) + 1; }
-
-void settle(thread_pool_executor& pool) {
-  pool.submit([] {}).get();
-}
 
 /// A task that is suspended until `later`, on a pool of one worker.
 struct suspended_task {
@@ -111,28 +105,32 @@ TEST_F(task_end, shutdown_waits_for_a_suspended_task) {
   EXPECT_EQ(f.get(), 2);
 }
 
-TEST_F(task_end, that_was_to_go_on_when_its_executor_cancels_goes_on) {
+/// A task that is queued, to go on.
+struct queued_task {
+  queued_task() {
+    queue.run_one();
+    later.set_value(1);
+  }
+
   manual_executor queue;
   promise<int> later;
-  auto f = spawn(queue, await_deeper(later.get_future()));
-  queue.run_one();
-  later.set_value(1);
+  future<int> f = spawn(queue, await_deeper(later.get_future()));
+};
 
-  queue.shutdown({.cancel_pending = true});
+TEST_F(task_end, that_was_to_go_on_when_its_executor_cancels_goes_on) {
+  queued_task queued;
 
-  EXPECT_EQ(f.get(), 2);
+  queued.queue.shutdown({.cancel_pending = true});
+
+  EXPECT_EQ(queued.f.get(), 2);
 }
 
 TEST_F(task_end, that_was_to_go_on_when_its_executor_ended_is_told_so) {
-  manual_executor queue;
-  promise<int> later;
-  auto f = spawn(queue, await_deeper(later.get_future()));
-  queue.run_one();
-  later.set_value(1);
+  queued_task queued;
 
-  queue.shutdown({.wait = false, .cancel_pending = true});
+  queued.queue.shutdown({.wait = false, .cancel_pending = true});
 
-  EXPECT_THROW(f.get(), cancelled_error);
+  EXPECT_THROW(queued.f.get(), cancelled_error);
 }
 
 TEST_F(task_end, shutdown_without_waiting_lets_it_end) {

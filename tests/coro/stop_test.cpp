@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "coro/frames.hpp"
+#include "coro/tasks.hpp"
 #include "support/gate.hpp"
 #include "support/other_thread.hpp"
 
@@ -21,13 +21,7 @@ namespace {
 
 class task_stop : public frames_test {};
 
-task<int> await(future<int> f, counted = {}) { co_return co_await f; }
 task<int> await_deeper(future<int> f, counted = {}) { co_return co_await await(f); }
-
-/// Returns once what was queued at the pool of one worker has run, or is suspended.
-void settle(thread_pool_executor& pool) {
-  pool.submit([] {}).get();
-}
 
 TEST_F(task_stop, before_it_begins_cancels_it) {
   thread_pool_executor pool{1};

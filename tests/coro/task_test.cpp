@@ -14,14 +14,13 @@
 #include <thread>
 #include <vector>
 
-#include "coro/frames.hpp"
+#include "coro/tasks.hpp"
 
 namespace cadre::test {
 namespace {
 
 static_assert(sizeof(detail::spawned<void*>) <= 128, "two cache lines, as coro.hpp says");
 
-task<int> give(int n, counted = {}) { co_return n; }
 task<int> fail(std::string why, counted = {}) {
   throw std::runtime_error{why};
   co_return 0;

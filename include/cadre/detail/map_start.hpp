@@ -20,7 +20,6 @@
 namespace cadre::detail {
 
 [[noreturn]] CADRE_API void throw_bad_buffer_size();
-CADRE_API void refuse_limits(const char* who, const submit_options& options);
 [[noreturn]] CADRE_API void throw_bad_caller_runs();
 [[noreturn]] CADRE_API void throw_map_timeout(const char* who, std::size_t unread);
 /// For a worker process that answers for others than it was sent.

@@ -105,10 +105,9 @@ class CADRE_API task_chain {
   }
   /// Throws std::bad_alloc.
   void open(fork_join& join);
-  /// Throw what the executor does.
-  void fork(state_base& entry) { where_->resume_task(entry, priority_); }
-  void fork_for(const chain_link& parent, state_base& entry) const {
-    parent.where->resume_task(entry, priority_);
+  /// Queues a task that `link` awaits. Throws what the executor does.
+  void fork(const chain_link& link, state_base& entry) const {
+    link.where->resume_task(entry, priority_);
   }
   void wait_for(fork_join& join) noexcept;
   void close(fork_join& join) noexcept;
