@@ -220,6 +220,36 @@ TEST_F(all_tasks_end, of_an_executor_that_ends_fail) {
   }
 }
 
+// One of them uses what the task that awaits them has, on a thread of another pool.
+TEST_F(all_tasks_end, of_an_executor_that_ends_are_waited_for_before_that_is_destroyed) {
+  std::latch inside{1};
+  std::latch leave{1};
+  promise<int> p;
+  thread_pool_executor other{1};
+  manual_executor queue;
+  const auto stay = [&](std::atomic<int>& sum, counted) -> task<> {
+    co_await schedule(other);
+    inside.count_down();
+    leave.wait();
+    ++sum;
+  };
+  const auto await_them = [&](counted) -> task<int> {
+    std::atomic<int> sum{0};
+    co_await all(await(p.get_future()), stay(sum, {}));
+    co_return sum;
+  };
+  auto f = spawn(queue, await_them({}));
+  while (queue.run_one()) continue;
+  inside.wait();
+
+  queue.shutdown({.wait = false});
+  p.set_value(1);
+
+  EXPECT_FALSE(f.done());
+  leave.count_down();
+  EXPECT_THROW(f.get_for(medium_time), shutdown_error);
+}
+
 TEST_F(all_tasks_end, in_a_queue_that_is_shut_down_are_not_cancelled) {
   manual_executor queue;
   std::atomic<int> sum{0};
