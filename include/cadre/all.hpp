@@ -21,7 +21,7 @@
 // Errors     invalid_state_error for an empty task. std::bad_alloc: nothing began. A task for whose own run
 //            there is no memory, or which the executor will not run any more, fails with that.
 // Statistics What another worker took counts as a call that was submitted; the others do not.
-// Cost       30 to 60 ns more than to await two tasks in turn, where nobody is idle. 64 bytes for each task but
+// Cost       Some 30 ns more than to await two tasks in turn, where nobody is idle; as a list, 65. 64 bytes for each task but
 //            the first, in the frame of who awaits them; for a list, a block of that size, and one for the
 //            values. Once for each spawned task, 256 bytes; else only what other workers take is allocated: 192
 //            bytes each. No stack; but on an inline_executor some for each level at which tasks are suspended.
