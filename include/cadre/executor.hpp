@@ -239,13 +239,6 @@ class CADRE_API call_chain {
 CADRE_API void submit_proxy(executor& where, state_base& call,
                             const submit_options& options) noexcept;
 
-[[noreturn]] CADRE_API void throw_limits(const char* who);
-/// For executors that cannot kill what runs: throws std::invalid_argument if `options` ask for it.
-inline void refuse_limits(const char* who, const submit_options& options) {
-  const bool limited = options.timeout || options.retries != 0 || options.max_memory != 0;
-  if (limited && !options.if_possible) throw_limits(who);
-}
-
 /// Gives a call to an executor, by `enqueue`, and its future to the caller.
 template <typename T, typename Call, typename Enqueue>
 future<T> launch(Call* call, const submit_options& options, const Enqueue& enqueue) {

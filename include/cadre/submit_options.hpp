@@ -45,4 +45,14 @@ struct submit_options {
   bool if_possible = false;
 };
 
+namespace detail {
+
+[[noreturn]] CADRE_API void throw_limits(const char* who);
+/// For executors that cannot kill what runs: throws std::invalid_argument if `options` ask for it.
+inline void refuse_limits(const char* who, const submit_options& options) {
+  const bool limited = options.timeout || options.retries != 0 || options.max_memory != 0;
+  if (limited && !options.if_possible) throw_limits(who);
+}
+
+}  // namespace detail
 }  // namespace cadre
