@@ -199,19 +199,44 @@ inline double cpu_seconds() {
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
-/// CPU time this process and all that are below it have used.
-inline double cpu_seconds_of_all(pid_t root = getpid()) {
-  clockid_t of_root{};
-  timespec used{};
-  if (clock_getcpuclockid(root, &of_root) != 0 || clock_gettime(of_root, &used) != 0) return 0;
-  double all = static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
+/// The sum of `of(pid)` for this process and all that are below it.
+template <typename Of>
+double sum_of_all(Of of, pid_t root = getpid()) {
+  double all = of(root);
   std::error_code gone;
   const std::filesystem::path tasks = "/proc/" + std::to_string(root) + "/task";
   for (const auto& task : std::filesystem::directory_iterator{tasks, gone}) {
     std::ifstream children{task.path() / "children"};
-    for (pid_t child = 0; children >> child;) all += cpu_seconds_of_all(child);
+    for (pid_t child = 0; children >> child;) all += sum_of_all(of, child);
   }
   return all;
+}
+
+/// CPU time this process and all that are below it have used.
+inline double cpu_seconds_of_all() {
+  return sum_of_all([](pid_t pid) {
+    clockid_t of_it{};
+    timespec used{};
+    if (clock_getcpuclockid(pid, &of_it) != 0 || clock_gettime(of_it, &used) != 0) return 0.0;
+    return static_cast<double>(used.tv_sec) + static_cast<double>(used.tv_nsec) * 1e-9;
+  });
+}
+
+/// How often a processor went to or from a thread of this process or of one below it.
+inline double switches_of_all() {
+  return sum_of_all([](pid_t pid) {
+    double all = 0;
+    std::error_code gone;
+    const std::filesystem::path tasks = "/proc/" + std::to_string(pid) + "/task";
+    for (const auto& task : std::filesystem::directory_iterator{tasks, gone}) {
+      std::ifstream status{task.path() / "status"};
+      for (std::string line; std::getline(status, line);) {
+        const auto colon = line.find("ctxt_switches:");
+        if (colon != std::string::npos) all += std::atof(line.c_str() + line.find(':') + 1);
+      }
+    }
+    return all;
+  });
 }
 
 /// Times `calls` calls, after a tenth that is not timed; `pause()` comes before each. Reports p50, p99 and the

@@ -25,7 +25,7 @@ from pathlib import Path
 
 BENCHES = (
     "submit_get submit_get_2p post latency_hot latency_cold fib recursion map_tiny map_small "
-    "map_medium for_each continuations timers first_call memory idle await queue "
+    "map_medium for_each continuations timers first_call memory idle await queue stream "
     "proc_submit_get proc_latency proc_rate proc_payload proc_start proc_map proc_crash proc_memory"
 ).split()
 
@@ -168,6 +168,16 @@ BARS = {
             for variant in VARIANTS
         ),
         Times(1 / 2, ("calls",), "ns_per_fork", "skynet"),
+    ],
+    "stream": [
+        bar
+        for what in ("40us", "100us", "1000us", "files")
+        for style in ("as_completed", "map", "get")
+        for bar in (
+            Limit(0.93, "efficiency", f"{what} {style}", ours="cadre_threads"),
+            Limit(0.85, "efficiency", f"{what} {style}", ours="cadre_processes"),
+            Times(1, ("pipe",), "efficiency", f"{what} {style}", ours="cadre_processes"),
+        )
     ],
     "proc_submit_get": [
         Limit(667, "ns_per_call"),
