@@ -217,7 +217,7 @@ class pipe_loop {
       if (!bench::write_all(w.in, std::as_bytes(part))) std::exit(EXIT_FAILURE);
       next += static_cast<std::ptrdiff_t>(part.size());
     };
-    for (const worker& w : each_) send(w, window / each_.size());
+    for (const worker& w : each_) send(w, std::min(window, all.inputs.size()) / each_.size());
     std::vector<pollfd> ready;
     for (const worker& w : each_) ready.push_back({w.out, POLLIN, 0});
     for (std::size_t left = all.inputs.size(); left != 0;) {
