@@ -16,7 +16,9 @@
 //            get() does. The others never do, since their caller may act between completions; they
 //            block, and the pool may start a replacement worker.
 // Errors     invalid_state_error for an empty future; deadlock_error as get().
-// Cost       O(n) to begin, one wake-up in all for wait, O(1) for each result of as_completed.
+// Cost       O(n) to begin, one wake-up in all for wait, O(1) for each result of as_completed. While results
+//            come faster than one in a millisecond and workers have more to do, as_completed, and a thread that
+//            calls get() in a row, may learn of one up to a millisecond late: see the guide to waiting.
 // Source     Python's concurrent.futures.wait and as_completed, asyncio.gather.
 #pragma once
 

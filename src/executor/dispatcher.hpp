@@ -156,6 +156,21 @@ class dispatcher {
   /// After a wake-up.
   void woken() noexcept;
 
+  /// For a thread that naps, so that it need not be woken: but it is, when a worker runs dry, or somebody else
+  /// is to be woken then.
+  void wake_when_dry(const sync::parker* sleeper) noexcept {
+    // relaxed: only the address is used, and the sleeper may be gone.
+    const sync::parker* before = napping_.exchange(sleeper, std::memory_order_relaxed);
+    if (before != nullptr && before != sleeper) sync::parker::wake(before);
+  }
+  /// By a worker that runs dry.
+  void wake_napping() noexcept {
+    // relaxed, both: as above; a worker that does not see it leaves it to the nap's end.
+    if (napping_.load(std::memory_order_relaxed) == nullptr) return;
+    const sync::parker* sleeper = napping_.exchange(nullptr, std::memory_order_relaxed);
+    if (sleeper != nullptr) sync::parker::wake(sleeper);
+  }
+
   /// False if the caller is the last worker that there may be that is not blocked.
   bool replacements_left() const noexcept {
     return now().blocked() + 1 < max_workers() + max_replacements_;
@@ -277,7 +292,8 @@ class dispatcher {
   sync::atomic<std::size_t> urgent_size_{0};
   sync::atomic<std::size_t> patient_size_{0};
   sync::atomic<bool> paused_{false};
-  sync::atomic<bool> surplus_{false};  // there may be more workers than wanted
+  sync::atomic<bool> surplus_{false};                   // there may be more workers than wanted
+  sync::atomic<const sync::parker*> napping_{nullptr};  // who is to be woken when a worker runs dry
 
   alignas(64) sync::mutex parked_mutex_;
   std::vector<sleeper*> parked_;  // guarded by parked_mutex_; reserved; the last one slept least

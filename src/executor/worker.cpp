@@ -103,6 +103,7 @@ state_base* worker::next() {
     if (closed) {
       call = find();
     } else if (call == nullptr) {
+      pool_.queue.wake_napping();
       be_idle();
       trickle_ = 0;
       call = spin_for_work();
@@ -344,6 +345,12 @@ void worker::begin_callbacks() noexcept {
   if (outermost_ == nullptr || !std::exchange(outermost_->idle_announced, false)) return;
   counted_idle_ = true;
   be_busy();
+}
+
+bool worker::wake_when_dry(const sync::parker* sleeper) noexcept {
+  if (deque_.empty() && !pool_.queue.has_work()) return false;
+  pool_.queue.wake_when_dry(sleeper);
+  return true;
 }
 
 void worker::enter(entry& e) noexcept {

@@ -85,6 +85,7 @@ class alignas(64) worker final : public waiting_worker, private call_registry {
   void begin_block(state_base* const* awaited, std::size_t count, bool untimed_all) override;
   void end_block() noexcept override;
   void begin_callbacks() noexcept override;
+  bool wake_when_dry(const sync::parker* sleeper) noexcept override;
   bool works_for(const void* identity) const noexcept override { return identity == &pool_; }
   void repost(state_base& call) override { submit(call); }
 

@@ -14,7 +14,7 @@ namespace {
 struct sleeping_thread : listener {
   sleeping_thread() noexcept
       : listener{[](listener& self, state_base&) noexcept {
-          static_cast<sleeping_thread&>(self).parker.unpark();
+          end_sleep(static_cast<sleeping_thread&>(self).parker);
         }} {}
   sync::parker parker;
 };
@@ -60,6 +60,11 @@ void callback_list::run() noexcept {
 constexpr unsigned most_nested_ends = 100;
 
 constinit thread_local const state_base* handed_on_here = nullptr;
+
+// How many waits of this thread were over when they began, since it last slept; so many, and what it waits for
+// comes in a stream. Fewer may be chance, and then it naps for nothing; more is learnt later.
+constinit thread_local unsigned over_at_once = 0;
+constexpr unsigned stream = 2;
 
 constinit thread_local unsigned nested_ends = 0;
 constinit thread_local state_base* waiting_to_end = nullptr;
@@ -171,7 +176,7 @@ bool state_base::ask_owner(bool (call_owner::*question)(state_base&) noexcept) n
   return false;
 }
 
-void state_base::help_owner(time_point deadline) noexcept {
+void state_base::help_owner(time_point deadline, bool naps) noexcept {
   call_owner* const far = far_owner();
   wait_helper* helper = nullptr;
   while (far != nullptr) {
@@ -182,7 +187,7 @@ void state_base::help_owner(time_point deadline) noexcept {
                                      std::memory_order_relaxed)) {
       continue;
     }
-    helper = far->begin_help(*this);
+    helper = far->begin_help(*this, naps);
     // release: pairs with the acquires of those who spin on LOCK.
     word_.store(word, std::memory_order_release);
     break;
@@ -325,16 +330,20 @@ void state_base::throw_if_forked() {
 }
 
 bool state_base::wait_until(time_point deadline) {
-  if (done()) return true;
+  if (done()) {
+    ++over_at_once;
+    return true;
+  }
   waiting_worker* worker = this_thread_worker();
   if (worker != nullptr && deadline == never) {
     claim_all(*worker, *this);
     if (done()) return true;
   }
   if (fork_generation() != 0) throw_if_forked();
-  help_owner(deadline);
+  const bool naps = std::exchange(over_at_once, 0) >= stream && worker == nullptr;
+  help_owner(deadline, naps);
   if (done()) return true;
-  if (spinning_pays() && worker == nullptr && deadline == never &&
+  if (!naps && spinning_pays() && worker == nullptr && deadline == never &&
       sync::spin_until([this] { return done(); }, wait_spin)) {
     return true;
   }
@@ -344,6 +353,7 @@ bool state_base::wait_until(time_point deadline) {
   const blocking_scope scope{&self, 1, deadline == never};
   sleeping_thread sleeper;
   if (!add_listener(sleeper)) return true;
+  if (naps && sleeper.parker.nap(std::min(deadline, deadline_after(most_nap)))) return true;
   if (sleeper.parker.park(deadline)) return true;
   if (remove_listener(sleeper)) return false;
   sleeper.parker.park();  // too late to leave: the notification is on its way

@@ -137,6 +137,7 @@ class completion_set::impl {
         parker_.park();
         continue;
       }
+      if (naps(deadline)) continue;
       const auto some_ready = [this] {
         // relaxed: take_ready() synchronises.
         return ready_.load(std::memory_order_relaxed) != nullptr;
@@ -146,7 +147,9 @@ class completion_set::impl {
         continue;
       }
       const blocking_scope scope{nullptr, 0, false};
+      const auto begin = std::chrono::steady_clock::now();
       parker_.park(deadline);
+      stream_ = std::chrono::steady_clock::now() - begin < most_nap;
     }
     if (place != nullptr) *place = oldest_->place;
     return pop();
@@ -226,8 +229,16 @@ class completion_set::impl {
     }
     // Whoever pushes onto an empty list owes the wake-up: until the owner takes the list, the
     // others find it non-empty.
-    if (newest == nullptr) owner.parker_.unpark();
+    if (newest == nullptr) end_sleep(owner.parker_);
     owner.release();
+  }
+
+  /// False if it did not: then the caller sleeps until the next one is ready. It naps while several are
+  /// awaited and come soon one after the other.
+  bool naps(time_point deadline) noexcept {
+    if (!stream_ || remaining_ < 2 || this_thread_worker() != nullptr) return false;
+    stream_ = parker_.nap(std::min(deadline, deadline_after(most_nap)));
+    return true;
   }
 
   /// The ready list, while it is empty and somebody waits who does not block. No node's address.
@@ -273,6 +284,7 @@ class completion_set::impl {
   std::deque<node> nodes_;
   std::size_t remaining_ = 0;
   std::size_t reported_ = 0;
+  bool stream_ = false;  // the last sleep was a short one
 };
 
 completion_set::completion_set() : impl_{new impl} {}

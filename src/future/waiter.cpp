@@ -8,6 +8,7 @@ namespace {
 
 constinit thread_local waiting_worker* worker_here = nullptr;
 constinit thread_local callback_taker* taker_here = nullptr;
+constinit thread_local late_wake* wake_here = nullptr;
 constinit thread_local bool spin_here = false;
 constinit thread_local const std::stop_token* token_here = nullptr;
 constinit sync::atomic<unsigned> generation{0};
@@ -18,6 +19,7 @@ constinit sync::atomic<unsigned> generation{0};
   generation.fetch_add(1, std::memory_order_relaxed);
   worker_here = nullptr;
   taker_here = nullptr;
+  wake_here = nullptr;
 });
 
 }  // namespace
@@ -46,6 +48,35 @@ void claim_all(waiting_worker& worker, state_base& awaited) {
     worker.claim(next);
     return true;
   });
+}
+
+void end_sleep(sync::parker& sleeper) noexcept {
+  const auto slept = sleeper.signal();
+  if (slept == sync::parker::sleep::none) return;
+  const bool naps = slept == sync::parker::sleep::napping;
+  if (naps && wake_here != nullptr) return wake_here->keep(&sleeper);
+  if (naps && worker_here != nullptr && worker_here->wake_when_dry(&sleeper)) return;
+  sync::parker::wake(&sleeper);
+}
+
+late_wake::late_wake() noexcept { wake_here = this; }
+late_wake::~late_wake() {
+  wake();
+  wake_here = nullptr;
+}
+
+void late_wake::wake() noexcept {
+  while (count_ != 0) sync::parker::wake(kept_[--count_]);
+}
+
+void late_wake::wake(sync::parker& sleeper) noexcept {
+  if (sleeper.signal() == sync::parker::sleep::none) return;
+  wake_here != nullptr ? wake_here->keep(&sleeper) : sync::parker::wake(&sleeper);
+}
+
+void late_wake::keep(const sync::parker* sleeper) noexcept {
+  if (count_ == kept_.size()) wake();
+  kept_[count_++] = sleeper;
 }
 
 bool& spinning_pays() noexcept { return spin_here; }

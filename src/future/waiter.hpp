@@ -4,6 +4,7 @@
 
 #include <cadre/detail/state.hpp>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <utility>
@@ -29,6 +30,10 @@ class waiting_worker {
   /// something else happens. May start a replacement. Throws deadlock_error if it would never end.
   virtual void begin_block(state_base* const* awaited, std::size_t count, bool untimed_all) = 0;
   virtual void end_block() noexcept = 0;
+
+  /// What `sleeper` waited for is done here. True if this worker has more to do, and will see to it that the
+  /// sleeper is woken as soon as it, or another worker of its pool, has not; it naps, and may be gone by then.
+  virtual bool wake_when_dry(const sync::parker*) noexcept { return false; }
 
   /// Callbacks of a call that just ended here are about to run; they may take their time.
   virtual void begin_callbacks() noexcept = 0;
@@ -127,6 +132,38 @@ class blocking_scope {
 bool& spinning_pays() noexcept;
 
 inline constexpr std::chrono::microseconds wait_spin{20};
+
+/// A thread that takes the results of many short calls naps so long at most before it looks again, while
+/// workers that finish one go on with the next: to wake it for each would cost them as much as the calls. More
+/// lets results lie; less takes the processor from a worker more often.
+inline constexpr std::chrono::microseconds most_nap{1000};
+
+/// Ends the sleep of a thread that waits for what is done now; if it naps, perhaps later.
+void end_sleep(sync::parker& sleeper) noexcept;
+
+/// While it lives, those whose sleep ends on this thread, and who may be woken late, are woken by wake(), or when
+/// there are too many: else the first would run beside a thread that is about to end the sleep for more.
+class late_wake {
+ public:
+  late_wake() noexcept;
+  ~late_wake();
+  late_wake(const late_wake&) = delete;
+  late_wake& operator=(const late_wake&) = delete;
+
+  /// Wakes those who were kept.
+  void wake() noexcept;
+
+  /// Ends a sleep of who may be woken late. Where there is no late_wake it is woken at once.
+  static void wake(sync::parker& sleeper) noexcept;
+
+ private:
+  friend void end_sleep(sync::parker&) noexcept;
+
+  void keep(const sync::parker* sleeper) noexcept;
+
+  std::array<const sync::parker*, 4> kept_{};  // they may be gone
+  std::size_t count_ = 0;
+};
 
 /// Counts the forks between the first process and this one. States and pools of another
 /// generation belong to another process.

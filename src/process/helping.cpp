@@ -24,6 +24,9 @@ namespace {
 // be woken as well; less lets the fastest calls of a cold worker cost two wake-ups more.
 constexpr std::chrono::microseconds help_spin{20};
 
+// Answers to calls shorter than this are read faster than a thread goes to sleep and is woken.
+constexpr std::uint64_t short_call_ns = 5'000;
+
 /// Of waits for calls in processes.
 sync::spin_credit& spinning_here() noexcept {
   static thread_local constinit sync::spin_credit of_this_thread;
@@ -45,10 +48,12 @@ bool gives_way_to(const scheduling& makers) noexcept {
 
 }  // namespace
 
-detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&) noexcept {
+detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&,
+                                                             bool naps) noexcept {
   if (precedence_here != precedence::same && gives_way_to(scheduling_)) return nullptr;
   const std::lock_guard held{mutex_};
-  if (helping_) return nullptr;
+  // Who naps lets the collector read: its processor is the workers' meanwhile.
+  if (helping_ || (naps && mean_run_ns_ >= short_call_ns)) return nullptr;
   helping_ = true;
   helped_ = true;
   ++helpers_;
@@ -119,7 +124,7 @@ void process_pool_executor::impl::give_up_helping(bool answered) noexcept {
   // Then it will help with the next call soon. Else it takes longer, and from now on workers have to ring;
   // also those that are only starting, for whose bell the collector sees to.
   helped_ = again_soon;
-  if (!again_soon && !arm_all()) wake_collector();
+  if (!again_soon && !arm_all(false)) wake_collector();
 }
 
 /// Under the lock. Null if no worker has that call in hand.
@@ -171,7 +176,7 @@ bool process_pool_executor::impl::attend(remote_worker& at, detail::state_base& 
   const int fd = at.bell();
   at.attended = true;
   poller_.pause(fd);
-  const bool sleeps = at.armed || at.arm();
+  const bool sleeps = (at.armed && !at.armed_late) || at.arm();
   if (sleeps) {
     held.unlock();
     bell.sleep(awaited, fd, deadline);

@@ -66,7 +66,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   bool withdraw(detail::state_base& call) noexcept override;
   bool has_begun(detail::state_base& call) noexcept override;
   bool stop_call(detail::state_base& call) noexcept override;
-  detail::wait_helper* begin_help(detail::state_base& call) noexcept override;
+  detail::wait_helper* begin_help(detail::state_base& call, bool naps) noexcept override;
   // wait_helper
   void help(detail::state_base& awaited, detail::time_point deadline) noexcept override;
 
@@ -91,6 +91,12 @@ class process_pool_executor::impl final : public detail::call_owner,
   // So often the collector looks whether a waiter that read answers still does. A shorter time is more
   // wake-ups for nothing; a longer one lets answers lie that nobody waits for any more.
   static constexpr std::chrono::milliseconds collector_look{1};
+
+  // So long an answer may lie while its worker has more to do, in a stream of them. A shorter time takes a
+  // processor from the workers more often; a longer one lets whoever waits for it wait.
+  static constexpr std::chrono::microseconds answer_delay{500};
+
+  static constexpr std::size_t least_in_hand = 2;
 
   static constexpr std::uint64_t control_token = 0;  // in the poller; workers' begin with 1
   // A worker's socket, which it uses once, has its token and this bit.
@@ -192,7 +198,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   void wake_collector() noexcept { control_->ring(); }
   void collect();
   bool collect_once(lock& held);
-  bool arm_all() noexcept;
+  bool arm_all(bool late) noexcept;
   void disarm_all() noexcept;
   bool keep_time(clock::time_point now);
   void stop_head(process::remote_worker& w, process::task& t);
@@ -277,6 +283,8 @@ class process_pool_executor::impl final : public detail::call_owner,
   bool helping_ = false;             // a waiter reads answers
   bool helped_ = false;              // one did, since the collector last looked
   bool armed_ = false;               // workers ring for their answers
+  bool armed_late_ = false;          // some only when they have little to do
+  std::uint64_t answers_ = 0;        // read
   bool sleeps_long_ = false;         // the collector, until somebody rings
   clock::time_point helped_at_{};    // while the collector slept long
   std::size_t helpers_ = 0;

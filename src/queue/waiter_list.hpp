@@ -40,7 +40,7 @@ class waiter_list {
     waiter* const node = first_;
     if (node == nullptr) return lock.unlock();
     remove(*node);
-    const bool asleep = node->parker.signal();
+    const bool asleep = node->parker.signal() != sync::parker::sleep::none;
     lock.unlock();
     if (asleep) sync::parker::wake(&node->parker);
   }

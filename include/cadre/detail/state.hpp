@@ -95,9 +95,11 @@ class alignas(64) call_owner {
   virtual bool has_begun(state_base&) noexcept { return false; }
   /// Asks a call that has begun elsewhere to stop. False if that is not possible.
   virtual bool stop_call(state_base&) noexcept { return false; }
-  /// Somebody is about to block until the call is done. Null, or who makes progress meanwhile, and is
-  /// to be asked for that once.
-  virtual wait_helper* begin_help(state_base&) noexcept { return nullptr; }
+  /// Somebody is about to block until the call is done, or to nap, if `naps`. Null, or who makes progress
+  /// meanwhile, and is to be asked for that once.
+  virtual wait_helper* begin_help(state_base&, [[maybe_unused]] bool naps) noexcept {
+    return nullptr;
+  }
 
   /// True if calls run elsewhere while they are pending here. Only then the last three are asked.
   const bool runs_elsewhere;
@@ -407,7 +409,7 @@ class CADRE_API state_base {
   /// Null unless calls of the owner run elsewhere, and it belongs to this process, not its parent.
   call_owner* far_owner() const noexcept;
   bool ask_owner(bool (call_owner::*question)(state_base&) noexcept) noexcept;
-  void help_owner(time_point deadline) noexcept;
+  void help_owner(time_point deadline, bool naps) noexcept;
   /// When the callbacks run: before the function returns, or when the listener that calls it has.
   enum class when : bool { now, later };
 
