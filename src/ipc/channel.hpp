@@ -23,6 +23,9 @@
 //   S3  sleep: while the bell is as noted          parent, or bell += 1 and wake
 //       (futex), or in the poller
 //
+// Who looks by itself after a while may leave it until then to be rung for bytes: the waker then goes to P2
+// only when it has nothing more to read, or is about to sleep.
+//
 // S1, S2, P1 and P2 are seq_cst. In their single order either P1 comes before S2, and the sleeper
 // sees it; or S1 before P2, and the waker sees this sleep, or a later state, in which the sleeper
 // has looked again. If it sees this sleep, it rings now, or has done so since S1. A ring that comes
@@ -92,6 +95,7 @@ peer_half peer_half_of(const region& theirs) noexcept;
 struct wish {
   std::size_t bytes = 0;  // that can be read
   std::size_t room = 0;   // that can be written
+  bool late = false;      // a ring for bytes may wait until the other side has nothing to do
 };
 
 enum class arming {
@@ -124,6 +128,8 @@ class channel_end {
   void publish() noexcept {
     if (out_.publish()) wake(reason::bytes, rung_for_bytes_);
   }
+  /// This side will soon have nothing to do: the other one is to know now what was published.
+  void run_dry() noexcept { wake(reason::late_bytes, rung_for_bytes_); }
   /// Fetches the lines that the next so many bytes will be written to.
   void prefetch_for_write(std::size_t size) const noexcept { out_.prefetch(size); }
   /// Whether write_some() would take so many bytes. Cheaper than writable().
@@ -180,11 +186,12 @@ class channel_end {
   }
 
  private:
-  enum class reason : std::uint64_t { bytes = 1, room = 2 };
-  static constexpr std::uint64_t sleep_step = 4;  // the number is above the reasons
+  enum class reason : std::uint64_t { bytes = 1, room = 2, late_bytes = 4 };
+  static constexpr std::uint64_t sleep_step = 8;  // the number is above the reasons
 
   static std::uint64_t bits_of(wish w) noexcept {
-    return (w.bytes != 0 ? static_cast<std::uint64_t>(reason::bytes) : 0) |
+    const reason bytes = w.late ? reason::late_bytes : reason::bytes;
+    return (w.bytes != 0 ? static_cast<std::uint64_t>(bytes) : 0) |
            (w.room != 0 ? static_cast<std::uint64_t>(reason::room) : 0);
   }
 
@@ -245,6 +252,7 @@ class basic_worker_end : public channel_end<Event> {
     // a busy sender's turn for a stranger's.
     constexpr std::size_t much = 320;
     const auto plenty = [&] { return this->readable() >= much; };
+    if (!over()) this->run_dry();
     if (spinning_.pays() ? sync::watch_until(over, spin, plenty) : over()) {
       spinning_.spun();
       return !this->poisoned();

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/threads.hpp"
+#include "future/waiter.hpp"
 #include "process/process_pool.hpp"
 
 namespace cadre {
@@ -27,7 +28,7 @@ constexpr auto patience = std::chrono::milliseconds{100};
 
 // A callback may run so long before other threads take those behind it. A longer time lets these wait; a
 // shorter one makes threads for callbacks that would have been over.
-constexpr std::chrono::milliseconds crew_patience{1};
+constexpr std::chrono::milliseconds crew_patience{10};
 
 constexpr const char* silent =
     "it did not say that it was ready, as a worker does at once; it was ended";
@@ -52,24 +53,36 @@ void process_pool_executor::impl::collect() {
   scheduling_.apply();
   std::array<ipc::poller::ready, 32> found{};
   lock held{mutex_};
+  detail::late_wake readers;
+  bool stream = false;  // of answers: one comes soon after the other
+  bool looks = false;   // whether it still is, at the next turn
   while (!finished_) {
-    while (collect_once(held)) {
+    const std::uint64_t before = answers_;
+    for (std::size_t rounds = 0; collect_once(held); ++rounds) {
+      // To start a worker takes a while, and the answers may never end.
+      if (start_due() || rounds > workers_.size()) readers.wake();
     }
+    if (std::exchange(looks, false)) stream = answers_ != before;
     if (finished_) break;
     auto deadline = next_deadline();
-    if (crew_.falls_behind()) deadline = std::min(deadline, clock::now() + crew_patience);
+    if (crew_.has_waiting()) deadline = std::min(deadline, clock::now() + crew_patience);
     // Whoever waits for one call after the other reads the answers itself; workers that rang for each
     // would only cost time. It is enough to look now and then whether that has stopped.
     if (std::exchange(helped_, false) || helping_) {
       deadline = std::min(deadline, clock::now() + collector_look);
-    } else if (arm_all()) {
-      sleeps_long_ = true;
+    } else if (arm_all(stream)) {
+      looks = armed_late_;
+      sleeps_long_ = !looks;
     } else {
       continue;
     }
+    const auto begin = clock::now();
+    if (looks) deadline = std::min(deadline, begin + answer_delay);
     held.unlock();
+    readers.wake();
     const std::size_t count = poller_.wait(found, deadline);
     held.lock();
+    if (!looks) stream = count != 0 && clock::now() - begin < answer_delay;
     sleeps_long_ = false;
     if (!helping_) disarm_all();
     for (std::size_t i = 0; i < count; ++i) {
@@ -89,9 +102,9 @@ bool process_pool_executor::impl::collect_once(lock& held) {
   bool again = false;
   if (!launches_.empty()) take_launches(held);
   if (!deaths_.empty()) bury_dead(held);
-  if (crew_.falls_behind()) {
+  if (crew_.falls_behind(crew_patience)) {
     crew_.grow(shared_from_this());
-    if (closed() && crew_.falls_behind()) tell_shutdown();  // it may have to run_here()
+    if (closed() && crew_.has_waiting()) tell_shutdown();  // it may have to run_here()
   }
   if (pausing_ && clock::now() >= next_start_) pausing_ = false;
   if (start_due()) {
@@ -132,11 +145,17 @@ bool process_pool_executor::impl::collect_once(lock& held) {
   return again;
 }
 
-bool process_pool_executor::impl::arm_all() noexcept {
+/// With `late`, those that have much in hand need not ring for each answer: then the collector is to look by
+/// itself.
+bool process_pool_executor::impl::arm_all(bool late) noexcept {
   armed_ = true;
+  armed_late_ = false;
   bool all = true;
   for (auto& [token, w] : workers_) {
-    if (!w->reading && !w->armed) all = w->arm() && all;
+    if (w->reading || w->armed) continue;
+    const bool this_late = late && w->in_flight() > least_in_hand;
+    armed_late_ = armed_late_ || this_late;
+    all = w->arm(this_late) && all;
   }
   return all;
 }

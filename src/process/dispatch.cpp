@@ -18,9 +18,8 @@ namespace {
 // What a worker has in hand beyond the call that it runs hides the time that an answer and the next
 // request take. More of it cannot be cancelled as cheaply, and has to be taken back when another
 // worker is idle.
-constexpr std::uint64_t in_hand_ns = 100'000;
+constexpr std::uint64_t in_hand_ns = 1'000'000;
 constexpr std::size_t most_in_hand = 200;
-constexpr std::size_t least_in_hand = 2;
 
 /// How long an idle worker may take to begin a call with that time limit. Longer: the call has less of
 /// its time left for another worker. Shorter: workers are ended that only did not get a processor.

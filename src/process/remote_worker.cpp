@@ -263,10 +263,11 @@ std::vector<task*> remote_worker::take_all() {
   return all;
 }
 
-bool remote_worker::arm() noexcept {
+bool remote_worker::arm(bool late) noexcept {
   if (!channel_ || fault != nullptr) return true;
   // A quarter of the ring at a time: not a wake-up for each few bytes.
-  const ipc::wish wish{.bytes = 1, .room = is_sending() ? ring_capacity / 4 : 0};
+  const ipc::wish wish{.bytes = 1, .room = is_sending() ? ring_capacity / 4 : 0, .late = late};
+  armed_late = late;
   armed = channel_->arm(wish) == ipc::arming::armed;
   return armed;
 }

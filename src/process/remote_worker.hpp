@@ -156,9 +156,9 @@ class remote_worker {
   // --- answers ---
 
   bool reading = false;
-  /// Asks for the bell when there is something to read or room to go on sending. False if there is
-  /// already. Requires !reading.
-  bool arm() noexcept;
+  /// Asks for the bell when there is something to read or room to go on sending; with `late`, when the worker
+  /// has nothing more to do, or little. False if there is already. Requires !reading.
+  bool arm(bool late = false) noexcept;
   void disarm() noexcept;
   bool poisoned() const noexcept { return channel_ && channel_->poisoned(); }
   bool readable() noexcept { return channel_ && channel_->readable() != 0; }
@@ -173,6 +173,7 @@ class remote_worker {
       "it had sent what it cannot have meant: its memory was damaged";
   const char* fault = nullptr;  // why it is never to be read again
   bool armed = false;
+  bool armed_late = false;
   bool attended = false;   // a waiter sleeps until it rings, instead of the collector
   bool signalled = false;  // to end its call: it may die of that later, so it gets no other one
   bool crowded = false;    // no more memory can be shared with it, until:

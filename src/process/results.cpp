@@ -139,6 +139,7 @@ void process_pool_executor::impl::take_answer(remote_worker& w, const answers& f
   if (w.fault != nullptr) return;
   task* t = nullptr;
   if (!w.take_next(a.header, t)) return condemn(w);  // its death tells its call
+  ++answers_;
   w.slow = false;
   if (std::exchange(w.initialising, false)) {
     initialised(w, from, a);

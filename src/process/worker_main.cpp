@@ -149,6 +149,8 @@ class server {
           request.kind != frame_kind::call ||
           page_.claims.take(request.number % ipc::claim_table::slot_count, request.number);
       const auto body = requests_.body(request);
+      // The last one: its time is what the pool has to send more.
+      if (channel_.peek().empty()) channel_.run_dry();
       switch (request.kind) {
         case frame_kind::receive:
           break;

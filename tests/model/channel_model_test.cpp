@@ -109,6 +109,26 @@ TEST(channel_model, the_parent_misses_no_bytes) {
   }));
 }
 
+// Red when wait() or run_dry() wakes nobody, or only who cannot wait.
+TEST(channel_model, the_parent_may_be_rung_late_but_is_before_the_worker_sleeps) {
+  EXPECT_TRUE(holds(with_spurious_wakes, [] {
+    both_sides c;
+    in_parallel(
+        [&] {
+          for (int result = 0; result < 2; ++result) {
+            check(c.parent_waits({.bytes = 1, .late = true}), "bytes end the wait");
+            receive(c.parent, 1);
+          }
+          send(c.parent, 1);
+        },
+        [&] {
+          send(c.worker, 1);
+          send(c.worker, 1);
+          check(c.worker_waits({.bytes = 1}), "it is answered");
+        });
+  }));
+}
+
 TEST(channel_model, the_parent_misses_no_room) {
   EXPECT_TRUE(holds(with_spurious_wakes, [] {
     both_sides c;

@@ -285,6 +285,32 @@ TEST(channel_rings, who_waits_for_room_is_rung_for_it) {
   EXPECT_EQ(ends.parent.end->arm({.room = 10}), arming::granted);
 }
 
+TEST(channel_rings, who_may_be_rung_late_is_not_before_the_other_runs_dry) {
+  both_ends ends{ring_size};
+  ASSERT_EQ(ends.parent.end->arm({.bytes = 1, .late = true}), arming::armed);
+  for (int result = 0; result < 3; ++result) {
+    ends.worker.end.write_some(numbered(1));
+    ends.worker.end.publish();
+  }
+  EXPECT_EQ(rings_of_parent(ends), 0U);
+
+  ends.worker.end.run_dry();
+  EXPECT_EQ(rings_of_parent(ends), 1U);
+  ends.worker.end.run_dry();
+  EXPECT_EQ(rings_of_parent(ends), 0U) << "once a sleep";
+}
+
+TEST(channel_rings, who_may_be_rung_late_is_before_the_other_waits) {
+  both_ends ends{ring_size};
+  ASSERT_EQ(ends.parent.end->arm({.bytes = 1, .late = true}), arming::armed);
+  ends.worker.end.write_some(numbered(1));
+  ends.worker.end.publish();
+
+  EXPECT_FALSE(ends.worker.end.wait({.bytes = 1}, std::chrono::steady_clock::now()));
+
+  EXPECT_EQ(rings_of_parent(ends), 1U);
+}
+
 TEST(channel_rings, nothing_is_armed_when_something_is_there_already) {
   both_ends ends{ring_size};
   ends.worker.end.write_some(numbered(1));
