@@ -19,6 +19,8 @@ namespace {
 // Longer: threads stay for nothing. Shorter: they are made again for each burst, 20 us each.
 constexpr std::chrono::seconds idle_time{2};
 
+void wake_now(sync::parker& sleeper) noexcept { sleeper.unpark(); }
+
 }  // namespace
 
 /// One thread, as the wait functions and the crew see it.
@@ -71,14 +73,14 @@ bool crew::add_thread(keeper owner, job& first) noexcept {
 }
 
 /// Under the lock: to a thread that is free, or a new one. False, and nothing happened, if there is none.
-bool crew::give(const keeper& owner, job& work) noexcept {
+bool crew::give(const keeper& owner, job& work, void (*wake)(sync::parker&) noexcept) noexcept {
   if (free_.empty()) {
     if (!may_grow() || !add_thread(owner, work)) return false;
   } else {
     member* const m = free_.back();
     free_.pop_back();
     m->next = std::move(work);
-    m->given.unpark();
+    wake(m->given);
   }
   ++running_;
   return true;
@@ -86,12 +88,16 @@ bool crew::give(const keeper& owner, job& work) noexcept {
 
 /// Under the lock.
 void crew::give_first(const keeper& owner) noexcept {
-  if (!jobs_.empty() && give(owner, jobs_.front())) jobs_.pop_front();
+  if (!jobs_.empty() && give(owner, jobs_.front(), &wake_now)) jobs_.pop_front();
 }
 
 bool crew::run(const keeper& owner, job work) {
   const std::lock_guard held{mutex_};
-  if (jobs_.empty() && running_ == blocked_ && give(owner, work)) return true;
+  if (jobs_.empty()) {
+    if (running_ == blocked_ && give(owner, work, &detail::late_wake::wake)) return true;
+    seen_ended_ = ended_jobs_;
+    seen_at_ = std::chrono::steady_clock::now();
+  }
   jobs_.push_back(std::move(work));
   return false;
 }
@@ -101,9 +107,17 @@ bool crew::idle() const noexcept {
   return jobs_.empty() && running_ == 0;
 }
 
-bool crew::falls_behind() const noexcept {
+bool crew::has_waiting() const noexcept {
   const std::lock_guard held{mutex_};
   return !jobs_.empty() && (!free_.empty() || may_grow());
+}
+
+bool crew::falls_behind(std::chrono::nanoseconds patience) noexcept {
+  if (!has_waiting()) return false;
+  const std::lock_guard held{mutex_};
+  const auto now = std::chrono::steady_clock::now();
+  if (std::exchange(seen_ended_, ended_jobs_) != ended_jobs_) seen_at_ = now;
+  return now - seen_at_ >= patience;
 }
 
 void crew::grow(const keeper& owner) noexcept {
@@ -134,24 +148,32 @@ void crew::work(member& self) {
   ::pthread_setname_np(::pthread_self(), "cadre-callbacks");
   makers_scheduling_.apply();
   detail::set_this_thread_worker(&self);
+  detail::late_wake readers;
+  sigset_t none;  // while it has no job
+  bool takes_signals = false;
   std::unique_lock held{mutex_};
   while (self.next || wait_for_job(self)) {
     held.unlock();
-    sigset_t none;
-    ::pthread_sigmask(SIG_SETMASK, &makers_signals_, &none);
+    if (!std::exchange(takes_signals, true)) {
+      ::pthread_sigmask(SIG_SETMASK, &makers_signals_, &none);
+    }
     std::exchange(self.next, job{})();
-    ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
     held.lock();
     --running_;
+    ++ended_jobs_;
     if (!jobs_.empty()) {
       self.next = std::move(jobs_.front());
       jobs_.pop_front();
       ++running_;
-    } else if (running_ == 0) {
-      held.unlock();
-      when_idle_();
-      held.lock();
+      continue;
     }
+    const bool idle = running_ == 0;
+    held.unlock();
+    takes_signals = false;
+    ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
+    readers.wake();
+    if (idle) when_idle_();
+    held.lock();
   }
   detail::set_this_thread_worker(nullptr);
   held.unlock();

@@ -10,7 +10,7 @@
 //            looks after the crew finds that it falls_behind(), and calls grow(). One that was idle for a
 //            while ends.
 // Threads    All functions from any thread, join() from one that is none of them.
-// Signals    A job runs with the signal mask of the thread that made the crew; between jobs the threads take
+// Signals    A job runs with the signal mask of the thread that made the crew; threads without a job take
 //            no signals. They are scheduled as that thread was.
 // Errors     Without memory or processes for a new thread a job waits for one that becomes free, or until
 //            grow() succeeds. If there is none at all, whoever waits for the end of the pool runs it.
@@ -19,7 +19,9 @@
 #include <signal.h>
 #include <cadre/detail/unique_function.hpp>
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <list>
 #include <memory>
@@ -52,7 +54,9 @@ class crew {
   /// No job waits or runs.
   bool idle() const noexcept;
   /// Jobs wait, and more threads may take them.
-  bool falls_behind() const noexcept;
+  bool has_waiting() const noexcept;
+  /// As that; and none has ended for `patience`.
+  bool falls_behind(std::chrono::nanoseconds patience) noexcept;
   /// Doubles the number of threads that work.
   void grow(const keeper& owner) noexcept;
   /// Runs the first job on this thread if there is not one thread for it. False if there is no need.
@@ -73,7 +77,7 @@ class crew {
   static constexpr std::size_t most_threads = 1000;
 
   bool may_grow() const noexcept;
-  bool give(const keeper& owner, job& work) noexcept;
+  bool give(const keeper& owner, job& work, void (*wake)(sync::parker&) noexcept) noexcept;
   void give_first(const keeper& owner) noexcept;
   bool add_thread(keeper owner, job& first) noexcept;
   void work(member& self);
@@ -88,8 +92,12 @@ class crew {
 
   mutable sync::mutex mutex_;  // guards what follows
   std::deque<job> jobs_;
-  std::size_t running_ = 0;    // jobs
-  std::size_t blocked_ = 0;    // of these, in a wait
+  std::size_t running_ = 0;  // jobs
+  std::size_t blocked_ = 0;  // of these, in a wait
+  std::uint64_t ended_jobs_ = 0;
+  // How many there were when falls_behind() last saw that more had ended, or a job began to wait; and when.
+  std::uint64_t seen_ended_ = 0;
+  std::chrono::steady_clock::time_point seen_at_{};
   std::vector<member*> free_;  // the last one slept least
   std::list<std::thread> threads_;
   std::thread gone_;  // the last one that left; it joins the one before
