@@ -267,7 +267,7 @@ void compare(const bench::report& report, const std::string& variant, int worker
   serial_ns.clear();
   way_ns.clear();
   cpu = switches = 0;
-  constexpr int rounds = 5;
+  constexpr int rounds = 3;
   for (int i = 0; i < rounds; ++i) round();
   const auto calls = static_cast<double>(all.inputs.size());
   const double serial = bench::percentile(std::move(serial_ns), 0.5);
@@ -291,7 +291,7 @@ void compare_styles(const bench::report& report, const std::string& what, const 
 
 template <typename Way>
 void measure(const bench::report& report) {
-  constexpr std::uint32_t round_us = 100'000;
+  constexpr std::uint32_t round_us = 300'000;
   const std::uint32_t per_us = rounds_per_us();
   for (const std::uint32_t us : {10u, 40u, 100u, 1000u}) {
     compare_styles<Way>(report, std::to_string(us) + "us",
