@@ -77,12 +77,12 @@ void process_pool_executor::impl::collect() {
       continue;
     }
     const auto begin = clock::now();
-    if (looks) deadline = std::min(deadline, begin + answer_delay);
+    if (looks) deadline = std::min(deadline, begin + collector_look);
     held.unlock();
     readers.wake();
     const std::size_t count = poller_.wait(found, deadline);
     held.lock();
-    if (!looks) stream = count != 0 && clock::now() - begin < answer_delay;
+    if (!looks) stream = count != 0 && clock::now() - begin < collector_look;
     sleeps_long_ = false;
     if (!helping_) disarm_all();
     for (std::size_t i = 0; i < count; ++i) {

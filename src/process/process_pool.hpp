@@ -88,13 +88,10 @@ class process_pool_executor::impl final : public detail::call_owner,
     }
   };
 
-  // So often the collector looks whether a waiter that read answers still does. A shorter time is more
-  // wake-ups for nothing; a longer one lets answers lie that nobody waits for any more.
+  // So often the collector looks whether a waiter that read answers still does, and so long an answer may lie
+  // while its worker has more to do, in a stream of them. A shorter time is more wake-ups, each of which takes a
+  // processor from a worker; a longer one lets answers lie.
   static constexpr std::chrono::milliseconds collector_look{1};
-
-  // So long an answer may lie while its worker has more to do, in a stream of them. A shorter time takes a
-  // processor from the workers more often; a longer one lets whoever waits for it wait.
-  static constexpr std::chrono::microseconds answer_delay{500};
 
   static constexpr std::size_t least_in_hand = 2;
 
