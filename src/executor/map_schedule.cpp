@@ -32,9 +32,8 @@ constexpr std::size_t shortest_chunk_ns = 4'000;
 // How fast chunks may grow: the first elements may not be like the others.
 constexpr std::size_t growth = 8;
 
-// A reader of chunks shorter than this naps so long, unless everything is done before.
+// A reader of chunks shorter than this naps, unless everything is done before.
 constexpr std::size_t nap_chunk_ns = 500'000;
-constexpr std::chrono::milliseconds nap{1};
 
 }  // namespace
 
@@ -157,7 +156,7 @@ class map_schedule::impl {
     };
     if (spinning_pays() && this_thread_worker() == nullptr) sync::spin_until(changed, wait_spin);
     const blocking_scope scope{nullptr, 0, false};
-    const auto nap_end = napping_ ? clock::now() + nap : never;
+    const auto nap_end = napping_ ? clock::now() + most_nap : never;
     if (parker_.park(std::min(settings_.deadline, nap_end))) return true;
     const std::lock_guard lock{mutex_};
     return !std::exchange(waiting_, false) || has_next() || clock::now() < settings_.deadline;
