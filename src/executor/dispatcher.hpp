@@ -156,6 +156,11 @@ class dispatcher {
   /// After a wake-up.
   void woken() noexcept;
 
+  /// How many calls wait that were taken from the inbox, and are in no deque. A hint.
+  std::size_t backlog_size() const noexcept {
+    return backlog_size_.load(std::memory_order_relaxed);  // relaxed: nothing follows from it
+  }
+
   /// For a thread that naps, so that it need not be woken: but it is, when a worker runs dry, or somebody else
   /// is to be woken then.
   void wake_when_dry(const sync::parker* sleeper) noexcept {

@@ -348,7 +348,9 @@ void worker::begin_callbacks() noexcept {
 }
 
 bool worker::wake_when_dry(const sync::parker* sleeper) noexcept {
-  if (deque_.empty() && !pool_.queue.has_work()) return false;
+  // With fewer it would be dry soon; and several threads may wait for one call each, which are not many.
+  constexpr std::size_t many = 8;
+  if (deque_.size() + pool_.queue.backlog_size() < many) return false;
   pool_.queue.wake_when_dry(sleeper);
   return true;
 }

@@ -31,8 +31,8 @@ class waiting_worker {
   virtual void begin_block(state_base* const* awaited, std::size_t count, bool untimed_all) = 0;
   virtual void end_block() noexcept = 0;
 
-  /// What `sleeper` waited for is done here. True if this worker has more to do, and will see to it that the
-  /// sleeper is woken as soon as it, or another worker of its pool, has not; it naps, and may be gone by then.
+  /// What `sleeper` waited for is done here. True if this worker has much more to do, and will see to it that the
+  /// sleeper is woken as soon as it, or another worker of its pool, has nothing; it naps, and may be gone by then.
   virtual bool wake_when_dry(const sync::parker*) noexcept { return false; }
 
   /// Callbacks of a call that just ended here are about to run; they may take their time.

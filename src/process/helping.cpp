@@ -24,9 +24,6 @@ namespace {
 // be woken as well; less lets the fastest calls of a cold worker cost two wake-ups more.
 constexpr std::chrono::microseconds help_spin{20};
 
-// Answers to calls shorter than this are read faster than a thread goes to sleep and is woken.
-constexpr std::uint64_t short_call_ns = 5'000;
-
 /// Of waits for calls in processes.
 sync::spin_credit& spinning_here() noexcept {
   static thread_local constinit sync::spin_credit of_this_thread;
@@ -52,8 +49,11 @@ detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&
                                                              bool naps) noexcept {
   if (precedence_here != precedence::same && gives_way_to(scheduling_)) return nullptr;
   const std::lock_guard held{mutex_};
-  // Who naps lets the collector read: its processor is the workers' meanwhile.
-  if (helping_ || (naps && mean_run_ns_ >= short_call_ns)) return nullptr;
+  if (helping_) return nullptr;
+  // Who naps lets the collector read: its processor is the workers' meanwhile, if these have enough to do.
+  const auto nap_ns =
+      static_cast<std::uint64_t>(std::chrono::nanoseconds{detail::most_nap}.count());
+  if (naps && outstanding_ * mean_run_ns_ >= workers_.size() * nap_ns) return nullptr;
   helping_ = true;
   helped_ = true;
   ++helpers_;

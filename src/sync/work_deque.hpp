@@ -118,6 +118,14 @@ class work_deque {
   }
 
   /// Any thread; exact for the owner if no thief is at work.
+  /// About how many there are; exact while nobody takes.
+  std::size_t size() const noexcept {
+    // relaxed, both: a hint, which nothing follows.
+    const auto count =
+        bottom_.load(std::memory_order_relaxed) - top_.load(std::memory_order_relaxed);
+    return count > 0 ? static_cast<std::size_t>(count) : 0;
+  }
+
   bool empty() const noexcept {
     // seq_cst: step W2 of the dispatcher's sleep protocol; pairs with the store in push().
     return top_.load(std::memory_order_seq_cst) >= bottom_.load(std::memory_order_seq_cst);
