@@ -291,7 +291,7 @@ void compare_styles(const bench::report& report, const std::string& what, const 
 
 template <typename Way>
 void measure(const bench::report& report) {
-  constexpr std::uint32_t round_us = 300'000;
+  constexpr std::uint32_t round_us = 150'000;
   const std::uint32_t per_us = rounds_per_us();
   for (const std::uint32_t us : {10u, 40u, 100u, 1000u}) {
     compare_styles<Way>(report, std::to_string(us) + "us",
