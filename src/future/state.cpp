@@ -61,10 +61,17 @@ constexpr unsigned most_nested_ends = 100;
 
 constinit thread_local const state_base* handed_on_here = nullptr;
 
-// How many waits of this thread were over when they began, since it last slept; so many, and what it waits for
-// comes in a stream. Fewer may be chance, and then it naps for nothing; more is learnt later.
-constinit thread_local unsigned over_at_once = 0;
-constexpr unsigned stream = 2;
+/// What the waits of this thread have shown.
+struct wait_memory {
+  // Of how many states in a row it was over at once, since this thread last slept: so many, and what it waits for
+  // comes in a stream. Fewer may be chance, and then it naps for nothing; more is learnt later.
+  static constexpr unsigned stream = 2;
+
+  const state_base* last = nullptr;  // its address: one that is asked several things counts once
+  unsigned over_at_once = 0;
+};
+
+constinit thread_local wait_memory waits_here;
 
 constinit thread_local unsigned nested_ends = 0;
 constinit thread_local state_base* waiting_to_end = nullptr;
@@ -330,8 +337,9 @@ void state_base::throw_if_forked() {
 }
 
 bool state_base::wait_until(time_point deadline) {
+  const bool again = std::exchange(waits_here.last, this) == this;
   if (done()) {
-    ++over_at_once;
+    if (!again) ++waits_here.over_at_once;
     return true;
   }
   waiting_worker* worker = this_thread_worker();
@@ -340,7 +348,8 @@ bool state_base::wait_until(time_point deadline) {
     if (done()) return true;
   }
   if (fork_generation() != 0) throw_if_forked();
-  const bool naps = std::exchange(over_at_once, 0) >= stream && worker == nullptr;
+  const bool stream = std::exchange(waits_here.over_at_once, 0) >= wait_memory::stream;
+  const bool naps = stream && worker == nullptr;
   help_owner(deadline, naps);
   if (done()) return true;
   if (!naps && spinning_pays() && worker == nullptr && deadline == never &&

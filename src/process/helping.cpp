@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // process_pool_executor::impl: a thread that waits for a call of the pool reads its worker's answers
 // itself.
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <exception>
@@ -45,15 +46,19 @@ bool gives_way_to(const scheduling& makers) noexcept {
 
 }  // namespace
 
+/// Under the lock. All workers have more than they run now, for about so long.
+bool process_pool_executor::impl::is_busy_for(std::chrono::nanoseconds time) const noexcept {
+  const std::size_t workers = workers_.size();
+  const std::size_t waiting = outstanding_ - std::min(outstanding_, workers);
+  return waiting * mean_run_ns_ >= workers * static_cast<std::uint64_t>(time.count());
+}
+
 detail::wait_helper* process_pool_executor::impl::begin_help(detail::state_base&,
                                                              bool naps) noexcept {
   if (precedence_here != precedence::same && gives_way_to(scheduling_)) return nullptr;
   const std::lock_guard held{mutex_};
   if (helping_) return nullptr;
-  // Who naps lets the collector read: its processor is the workers' meanwhile, if these have enough to do.
-  const auto nap_ns =
-      static_cast<std::uint64_t>(std::chrono::nanoseconds{detail::most_nap}.count());
-  if (naps && outstanding_ * mean_run_ns_ >= workers_.size() * nap_ns) return nullptr;
+  if (naps && is_busy_for(detail::most_nap)) return nullptr;  // the collector reads for it
   helping_ = true;
   helped_ = true;
   ++helpers_;

@@ -174,6 +174,7 @@ class process_pool_executor::impl final : public detail::call_owner,
   void tell(untold& what) noexcept;
   void give_to_crew(process::crew::job work);
   bool take(detail::state_base& done, detail::listener* callbacks) noexcept override;
+  bool is_busy_for(std::chrono::nanoseconds time) const noexcept;
   void give_up_helping(bool answered) noexcept;
   process::remote_worker* worker_with(const detail::state_base& call) noexcept;
   bool attend(process::remote_worker& at, detail::state_base& awaited, process::done_bell& bell,
