@@ -28,7 +28,7 @@ constexpr auto patience = std::chrono::milliseconds{100};
 
 // A callback may run so long before other threads take those behind it. A longer time lets these wait; a
 // shorter one makes threads for callbacks that would have been over.
-constexpr std::chrono::milliseconds crew_patience{10};
+constexpr std::chrono::milliseconds crew_patience{1};
 
 constexpr const char* silent =
     "it did not say that it was ready, as a worker does at once; it was ended";
