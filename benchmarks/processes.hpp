@@ -60,42 +60,55 @@ inline bool read_all(int fd, std::span<std::byte> bytes) {
   return true;
 }
 
-/// Processes forked beforehand, each of which sends back what it is sent: a length, then so many
-/// bytes. This is the least that a program would write for itself.
-template <one_way (*Connect)()>
-class echo_workers {
+/// Processes forked beforehand, with a way to each and a way back: where it reads, and where it writes.
+class forked_workers {
  public:
-  static constexpr int workers = bench::workers;
-
-  echo_workers() {
-    for (auto& each : each_) {
-      const one_way there = Connect();
-      const one_way back = Connect();
+  /// `serve(in, out)` is what each of them does until it can read no more.
+  template <typename Serve>
+  forked_workers(int count, one_way (*connect)(), Serve serve) {
+    for (int i = 0; i < count; ++i) {
+      const one_way there = connect();
+      const one_way back = connect();
       if (fork() == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         close(there.in);  // or it would never see the end
         close(back.out);
         serve(there.out, back.in);
+        _exit(0);
       }
       close(there.out);
       close(back.in);
-      each = {back.out, there.in};
+      each_.push_back({back.out, there.in});
     }
   }
-  ~echo_workers() {
-    for (const auto& each : each_) {
+  ~forked_workers() {
+    for (const one_way& each : each_) {
       close(each.in);
       close(each.out);
     }
     while (wait(nullptr) > 0) {
     }
   }
-  echo_workers(const echo_workers&) = delete;
-  echo_workers& operator=(const echo_workers&) = delete;
+  forked_workers(const forked_workers&) = delete;
+  forked_workers& operator=(const forked_workers&) = delete;
+
+  /// This process's ends: what it writes to `in`, and what it reads from `out`.
+  std::span<const one_way> all() const { return each_; }
+
+ private:
+  std::vector<one_way> each_;
+};
+
+/// Each of them sends back what it is sent: a length, then so many bytes. This is the least that a program would
+/// write for itself.
+template <one_way (*Connect)()>
+class echo_workers {
+ public:
+  static constexpr int workers = bench::workers;
 
   void send(int worker, std::span<const std::byte> body) {
     const std::uint64_t size = body.size();
-    const int fd = each_[static_cast<std::size_t>(worker)].in;
+    const int fd = each_.all()[static_cast<std::size_t>(worker)].in;
     if (body.size() > small) {
       check(write_all(fd, std::as_bytes(std::span{&size, 1})) && write_all(fd, body));
       return;
@@ -106,7 +119,7 @@ class echo_workers {
     check(write_all(fd, std::span{whole}.first(sizeof size + body.size())));
   }
   void receive(int worker, std::span<std::byte> body) {
-    check(read_all(each_[static_cast<std::size_t>(worker)].out, body));
+    check(read_all(each_.all()[static_cast<std::size_t>(worker)].out, body));
   }
 
  private:
@@ -115,17 +128,16 @@ class echo_workers {
   static void check(bool good) {
     if (!good) std::exit(EXIT_FAILURE);
   }
-  [[noreturn]] static void serve(int in, int out) {
+  static void serve(int in, int out) {
     std::vector<std::byte> body;
     std::uint64_t size = 0;
     while (read_all(in, std::as_writable_bytes(std::span{&size, 1}))) {
       body.resize(size);
-      if (!read_all(in, body) || !write_all(out, body)) break;
+      if (!read_all(in, body) || !write_all(out, body)) return;
     }
-    _exit(0);
   }
 
-  std::array<one_way, workers> each_;
+  forked_workers each_{workers, Connect, &serve};
 };
 
 using pipe_workers = echo_workers<&make_pipe>;

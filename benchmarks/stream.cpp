@@ -160,83 +160,57 @@ struct tbb_threads {
 /// as the pools have. Order costs it nothing: it adds up what comes.
 class pipe_loop {
  public:
-  pipe_loop(int workers, const job& all) : each_(static_cast<std::size_t>(workers)) {
-    for (worker& w : each_) {
-      const bench::one_way there = bench::make_pipe();
-      const bench::one_way back = bench::make_pipe();
-      if (fork() == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        close(there.in);  // or it would never see the end
-        close(back.out);
-        serve(all.work, there.out, back.in);
-      }
-      close(there.out);
-      close(back.in);
-      w = {back.out, there.in};
-    }
-  }
-  ~pipe_loop() {
-    for (const worker& w : each_) {
-      close(w.in);
-      close(w.out);
-    }
-    while (wait(nullptr) > 0) {
-    }
-  }
-  pipe_loop(const pipe_loop&) = delete;
-  pipe_loop& operator=(const pipe_loop&) = delete;
+  pipe_loop(int workers, const job& all)
+      : workers_{workers, &bench::make_pipe,
+                 [work = all.work](int in, int out) { serve(work, in, out); }} {}
 
   std::uint64_t as_completed(const job& all) { return stream(all); }
   std::uint64_t map(const job& all) { return stream(all); }
   std::uint64_t get(const job& all) { return stream(all); }
 
  private:
-  struct worker {
-    int out = -1;
-    int in = -1;
-  };
-
-  [[noreturn]] static void serve(std::uint64_t (*work)(std::uint32_t), int in, int out) {
+  static void serve(std::uint64_t (*work)(std::uint32_t), int in, int out) {
     std::array<std::uint32_t, 64> inputs;
     for (;;) {
       const ssize_t got = read(in, inputs.data(), sizeof inputs);
-      if (got <= 0 || got % static_cast<ssize_t>(sizeof inputs[0]) != 0) _exit(0);
+      if (got <= 0 || got % static_cast<ssize_t>(sizeof inputs[0]) != 0) return;
       for (std::size_t i = 0; i < static_cast<std::size_t>(got) / sizeof inputs[0]; ++i) {
         const std::uint64_t result = work(inputs[i]);
-        if (!bench::write_all(out, std::as_bytes(std::span{&result, 1}))) _exit(0);
+        if (!bench::write_all(out, std::as_bytes(std::span{&result, 1}))) return;
       }
     }
   }
 
   std::uint64_t stream(const job& all) {
     std::uint64_t sum = 0;
+    const auto each = workers_.all();
     auto next = all.inputs.begin();
-    const auto send = [&](const worker& w, std::size_t count) {
+    const auto send = [&](const bench::one_way& w, std::size_t count) {
       const auto left = static_cast<std::size_t>(all.inputs.end() - next);
       const std::span part{next, std::min(count, left)};
       if (!bench::write_all(w.in, std::as_bytes(part))) std::exit(EXIT_FAILURE);
       next += static_cast<std::ptrdiff_t>(part.size());
     };
-    for (const worker& w : each_) send(w, std::min(window, all.inputs.size()) / each_.size());
+    for (const auto& w : each) send(w, std::min(window, all.inputs.size()) / each.size());
     std::vector<pollfd> ready;
-    for (const worker& w : each_) ready.push_back({w.out, POLLIN, 0});
+    for (const auto& w : each) ready.push_back({w.out, POLLIN, 0});
     for (std::size_t left = all.inputs.size(); left != 0;) {
       if (poll(ready.data(), ready.size(), -1) <= 0) std::exit(EXIT_FAILURE);
       for (std::size_t i = 0; i < ready.size(); ++i) {
         if (ready[i].revents == 0) continue;
         std::array<std::uint64_t, window> results;
-        const ssize_t got = read(each_[i].out, results.data(), sizeof results);
+        const ssize_t got = read(each[i].out, results.data(), sizeof results);
         if (got <= 0) std::exit(EXIT_FAILURE);
         const auto count = static_cast<std::size_t>(got) / sizeof results[0];
         for (std::size_t k = 0; k < count; ++k) sum += results[k];
         left -= count;
-        send(each_[i], count);
+        send(each[i], count);
       }
     }
     return sum;
   }
 
-  std::vector<worker> each_;
+  bench::forked_workers workers_;
 };
 
 // --- the measurement ---

@@ -142,7 +142,8 @@ inline constexpr std::chrono::microseconds most_nap{1000};
 void end_sleep(sync::parker& sleeper) noexcept;
 
 /// While it lives, those whose sleep ends on this thread, and who may be woken late, are woken by wake(), or when
-/// there are too many: else the first would run beside a thread that is about to end the sleep for more.
+/// there are too many: else the first would run beside a thread that is about to end the sleep for more. One at a
+/// time on a thread.
 class late_wake {
  public:
   late_wake() noexcept;

@@ -107,14 +107,17 @@ bool crew::idle() const noexcept {
   return jobs_.empty() && running_ == 0;
 }
 
+/// Under the lock; and more threads may take them.
+bool crew::jobs_wait() const noexcept { return !jobs_.empty() && (!free_.empty() || may_grow()); }
+
 bool crew::has_waiting() const noexcept {
   const std::lock_guard held{mutex_};
-  return !jobs_.empty() && (!free_.empty() || may_grow());
+  return jobs_wait();
 }
 
 bool crew::falls_behind(std::chrono::nanoseconds patience) noexcept {
-  if (!has_waiting()) return false;
   const std::lock_guard held{mutex_};
+  if (!jobs_wait()) return false;
   const auto now = std::chrono::steady_clock::now();
   if (std::exchange(seen_ended_, ended_jobs_) != ended_jobs_) seen_at_ = now;
   return now - seen_at_ >= patience;

@@ -77,6 +77,7 @@ class crew {
   static constexpr std::size_t most_threads = 1000;
 
   bool may_grow() const noexcept;
+  bool jobs_wait() const noexcept;
   bool give(const keeper& owner, job& work, void (*wake)(sync::parker&) noexcept) noexcept;
   void give_first(const keeper& owner) noexcept;
   bool add_thread(keeper owner, job& first) noexcept;
