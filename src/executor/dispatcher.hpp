@@ -181,6 +181,9 @@ class dispatcher {
     return now().blocked() + 1 < max_workers() + max_replacements_;
   }
 
+  /// Nobody is left to run what waits, and nobody may be started for it.
+  bool all_blocked() const noexcept { return now().blocked() >= max_workers() + max_replacements_; }
+
   /// One more worker, if the limits allow.
   bool admit() noexcept;
   /// One worker less, if there are more than needed (`surplus`), or in any case.

@@ -30,18 +30,19 @@ bool is_on_stack(const state_base* call, const call_frame* frame) noexcept {
   return frame != nullptr;
 }
 
-/// A search for a way from what a worker awaits back to a call on its stack. Every other worker on the
-/// way is visited once; there is no recursion, since chains of futures may be long.
+/// A search among what a worker awaits, directly or through others. Every other worker on the way is visited
+/// once; there is no recursion, since chains of futures may be long.
 class search {
  public:
   /// Under the lock. What was found is released when the search is destroyed, without it: a value may
   /// go with that.
-  bool leads_back(const blocked_worker& from) {
+  template <typename Wanted>
+  bool leads_to(const blocked_worker& from, Wanted wanted) {
     visit_awaited_by(from);
     while (next_ != found_.size()) {
       // By value: what follows may move the list.
       const ref<state_base> state = found_[next_++];
-      if (is_on_stack(state.get(), from.stack)) return true;
+      if (wanted(*state)) return true;
       for (const blocked_worker* other = blocked; other != nullptr; other = other->next) {
         if (!is_on_stack(state.get(), other->stack)) continue;
         if (std::find(visited_.begin(), visited_.end(), other) != visited_.end()) continue;
@@ -73,7 +74,7 @@ class search {
 void remember_blocked(blocked_worker& worker) {
   search around;
   const std::lock_guard lock{graph_mutex};
-  if (around.leads_back(worker)) {
+  if (around.leads_to(worker, [&](auto& s) { return is_on_stack(&s, worker.stack); })) {
     const std::string name{worker.stack->call->name()};
     throw deadlock_error{"wait: the call" + (name.empty() ? name : " \"" + name + '"') +
                          " would wait for itself, directly or through the calls that wait for it; "
@@ -81,6 +82,12 @@ void remember_blocked(blocked_worker& worker) {
   }
   worker.next = blocked;
   blocked = &worker;
+}
+
+bool awaits_pending(const blocked_worker& worker, const call_owner& pool) {
+  search around;
+  const std::lock_guard lock{graph_mutex};
+  return around.leads_to(worker, [&](auto& s) { return s.is_pending() && s.owned_by(&pool); });
 }
 
 void forget_blocked(blocked_worker& worker) noexcept {

@@ -31,4 +31,7 @@ struct blocked_worker {
 void remember_blocked(blocked_worker& worker);
 void forget_blocked(blocked_worker& worker) noexcept;
 
+/// True if `worker` awaits, directly or through others that are blocked, a call of `pool` that nobody has begun.
+bool awaits_pending(const blocked_worker& worker, const call_owner& pool);
+
 }  // namespace cadre::detail

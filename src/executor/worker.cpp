@@ -327,12 +327,19 @@ bool worker::stack_has_room() noexcept {
 }
 
 void worker::begin_block(state_base* const* awaited, std::size_t count, bool untimed_all) {
+  blocked_ = {stack_, awaited, count};
   remembered_ = untimed_all && stack_ != nullptr;
-  if (remembered_) {
-    blocked_ = {stack_, awaited, count};
-    remember_blocked(blocked_);
-  }
+  if (remembered_) remember_blocked(blocked_);
   pool_.queue.change(census::one_blocked);
+  try {
+    // When those that it awaits blocked, one worker was left: this one.
+    if (untimed_all && pool_.queue.all_blocked() && awaits_pending(blocked_, pool_)) {
+      throw_too_deep();
+    }
+  } catch (...) {
+    end_block();
+    throw;
+  }
   wake_others();
 }
 
