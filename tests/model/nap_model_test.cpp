@@ -56,21 +56,8 @@ TEST(nap_model, a_nap_that_ends_by_itself_gives_no_signal_away) {
   }));
 }
 
-// Red when wake_when_dry() drops the sleeper, or wake_napping() does.
-TEST(nap_model, who_naps_is_woken_when_the_worker_runs_dry) {
-  EXPECT_TRUE(holds({.preemptions = 4}, [] {
-    dispatcher pool{1, 0};
-    parker p;
-    in_parallel([&] { p.nap(never); },
-                [&] {
-                  const busy_worker here{pool};
-                  end_sleep(p);
-                  pool.wake_napping();
-                });
-  }));
-}
-
-// Red when the second sleeper takes the place of the first, and nobody wakes that.
+// Red when wake_when_dry() or wake_napping() drops a sleeper; or the second one takes the place of the first, and
+// nobody wakes that.
 TEST(nap_model, of_two_that_nap_none_is_forgotten) {
   EXPECT_TRUE(holds({.preemptions = 2}, [] {
     dispatcher pool{1, 0};
